@@ -1,0 +1,124 @@
+import type { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Fixture } from './behavior/fixture.js'
+import { createOne, field, idOf, kinds } from './behavior/kinds.js'
+import { CorruptError, RedisAdapter } from './support/flowkeep.js'
+import { census, rawClient, redisUrl, sweep, uniquePrefix } from './support/redis.js'
+import { refusal } from './support/refusal.js'
+
+const url = redisUrl()
+const prefix = uniquePrefix()
+let client: Redis
+
+beforeAll(() => {
+  client = rawClient(url)
+})
+
+afterAll(async () => {
+  await sweep(client, prefix)
+  client.disconnect()
+})
+
+/** The fields of a tree's hash that hold its log: what was said of a record there stays as it was. */
+const isEvent = (name: string) => /^e\d+$/.test(name)
+
+/** Replaces every stored record whose text holds the marker, whatever key it is in. Says how many there were. */
+async function spoil(marker: string, damage: (text: string) => string | Buffer): Promise<number> {
+  let count = 0
+  for (const key of await census(client, prefix)) {
+    if ((await client.type(key)) !== 'hash') continue
+    for (const [name, text] of Object.entries(await client.hgetall(key))) {
+      if (isEvent(name) || !text.includes(marker)) continue
+      await client.hset(key, name, damage(text))
+      count++
+    }
+  }
+  return count
+}
+
+const damages: readonly [string, (text: string) => string | Buffer][] = [
+  ['garbage', () => 'garbage'],
+  ['nothing', () => ''],
+  ['other JSON', () => '[1,2,3]'],
+  ['an empty object', () => '{}'],
+  ['a torn text', (text) => text.slice(0, Math.floor(text.length / 2))],
+  ['bytes that are not UTF-8', () => Buffer.from([0xff, 0xfe, 0x00, 0x80])],
+  ['a text with more behind it', (text) => `${text}}garbage`],
+]
+
+/** A reader that has never seen the records before. */
+async function withReader<T>(onCorrupt: 'throw' | 'skip', use: (fixture: Fixture) => Promise<T>): Promise<T> {
+  const storage = new RedisAdapter(url, { prefix, onCorrupt })
+  try {
+    return await use(new Fixture(storage))
+  } finally {
+    await storage.close()
+  }
+}
+
+let markers = 0
+
+describe.each(kinds)('a damaged record: $name', (kind) => {
+  /** A parent with a good, a damaged and another good child. */
+  async function family(damage: (text: string) => string | Buffer) {
+    return withReader('throw', async (fixture) => {
+      const marker = `marker-${++markers}-`
+      const parent = await kind.newParent(fixture)
+      const children = []
+      for (const name of ['good', marker, 'fine'])
+        children.push(await kind.create(fixture.storage, parent, name))
+      expect(await spoil(marker, damage)).toBe(1)
+      const [good, bad, fine] = children.map((child) => idOf(kind, child))
+      return { parent, good: good ?? '', bad: bad ?? '', fine: fine ?? '' }
+    })
+  }
+
+  it.each(damages)('with %s is an error for its own id, and hides no other', async (_, damage) => {
+    const { parent, good, bad, fine } = await family(damage)
+    await withReader('throw', async ({ storage }) => {
+      await refusal(kind.get(storage, bad), CorruptError, 'STORAGE_CORRUPT')
+      await refusal(kind.update(storage, bad, { [kind.text]: 'new' }), CorruptError, 'STORAGE_CORRUPT')
+      await refusal(kind.list(storage, parent), CorruptError, 'STORAGE_CORRUPT')
+      expect(await kind.get(storage, good)).toMatchObject({ [kind.text]: 'good' })
+      expect(await kind.update(storage, fine, { [kind.text]: 'finer' })).toMatchObject({
+        [kind.text]: 'finer',
+      })
+    })
+  })
+
+  it.each(damages)('with %s is left out where the storage is told to', async (_, damage) => {
+    const { parent, good, bad, fine } = await family(damage)
+    await withReader('skip', async ({ storage }) => {
+      const list = await kind.list(storage, parent)
+      expect(list.map((record) => idOf(kind, record))).toEqual([good, fine])
+      await refusal(kind.get(storage, bad), CorruptError, 'STORAGE_CORRUPT')
+    })
+  })
+
+  it('says which record it is, and nothing of what it held', async () => {
+    const { bad } = await family(() => 'secret-value-in-the-record')
+    await withReader('throw', async ({ storage }) => {
+      const error = await refusal(kind.get(storage, bad), CorruptError, 'STORAGE_CORRUPT')
+      expect(error).toMatchObject({ retryable: false, operation: `get${kind.name}` })
+      expect(`${error.message}${error.stack}`).not.toContain('secret-value')
+      expect(error.message).toContain(bad)
+    })
+  })
+
+  it('can be deleted', async () => {
+    const { parent, good, bad, fine } = await family(() => 'garbage')
+    await withReader('throw', async ({ storage }) => {
+      await kind.remove(storage, bad)
+      expect(await kind.get(storage, bad)).toBeNull()
+      expect((await kind.list(storage, parent)).map((record) => idOf(kind, record))).toEqual([good, fine])
+    })
+  })
+
+  it('does not stop the making of another', () =>
+    withReader('throw', async (fixture) => {
+      const { parent } = await family(() => 'garbage')
+      const record = await kind.create(fixture.storage, parent, 'next')
+      expect(field(record, kind.text)).toBe('next')
+      expect(await createOne(kind, fixture)).toMatchObject({ version: 1 })
+    }))
+})

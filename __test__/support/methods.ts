@@ -1,0 +1,43 @@
+import type { IStorage } from './flowkeep.js'
+
+type Options = { signal?: AbortSignal; timeoutMs?: number }
+
+/** The ids that `everyMethod` needs: of a user and of one tree. */
+export interface Ids {
+  userId: string
+  sessionId: string
+  chainId: string
+  stepId: string
+}
+
+export interface Method {
+  name: string
+  writes: boolean
+  call(storage: IStorage, ids: Ids, options?: Options): Promise<unknown>
+}
+
+const method = (name: string, writes: boolean, call: Method['call']): Method => ({ name, writes, call })
+const read = (name: string, call: Method['call']) => method(name, false, call)
+const write = (name: string, call: Method['call']) => method(name, true, call)
+
+/** Every operation on records and events, each as one valid call. Deletes come last, from the leaves up. */
+export const everyMethod: readonly Method[] = [
+  write('createSession', (s, ids, options) => s.createSession(ids.userId, { title: 'new' }, options)),
+  read('getSession', (s, ids, options) => s.getSession(ids.sessionId, options)),
+  write('updateSession', (s, ids, options) => s.updateSession(ids.sessionId, { title: 'changed' }, options)),
+  read('listSessions', (s, ids, options) => s.listSessions(ids.userId, options)),
+  write('touchSession', (s, ids, options) => s.touchSession(ids.sessionId, options)),
+  write('createChain', (s, ids, options) => s.createChain(ids.sessionId, { title: 'new' }, options)),
+  read('getChain', (s, ids, options) => s.getChain(ids.chainId, options)),
+  write('updateChain', (s, ids, options) => s.updateChain(ids.chainId, { title: 'changed' }, options)),
+  read('listChains', (s, ids, options) => s.listChains(ids.sessionId, options)),
+  write('createStep', (s, ids, options) => s.createStep(ids.chainId, { action: 'new' }, options)),
+  read('getStep', (s, ids, options) => s.getStep(ids.stepId, options)),
+  write('updateStep', (s, ids, options) => s.updateStep(ids.stepId, { action: 'changed' }, options)),
+  read('listSteps', (s, ids, options) => s.listSteps(ids.chainId, options)),
+  write('appendEvent', (s, ids, options) => s.appendEvent(ids.sessionId, { type: 'custom:note' }, options)),
+  read('events', (s, ids, options) => s.events({ userId: ids.userId }, options)),
+  write('deleteStep', (s, ids, options) => s.deleteStep(ids.stepId, options)),
+  write('deleteChain', (s, ids, options) => s.deleteChain(ids.chainId, options)),
+  write('deleteSession', (s, ids, options) => s.deleteSession(ids.sessionId, options)),
+]

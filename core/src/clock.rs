@@ -1,0 +1,153 @@
+//! Time, and the one text form of it: UTC ISO-8601 with milliseconds.
+//!
+//! Nothing in the engine asks the system for the time but through [`Clock`].
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Where the time comes from. Tests put their own hand on it.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    fn now(&self) -> Timestamp;
+}
+
+/// The system's clock.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).min(Timestamp::MAX.0))
+    }
+}
+
+/// An instant in milliseconds since 1970, written as `2026-01-31T12:00:00.000Z`.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub u64);
+
+const MS_PER_DAY: u64 = 86_400_000;
+
+impl Timestamp {
+    /// The last instant of the year 9999: later ones have no four-digit year.
+    pub const MAX: Self = Self(253_402_300_799_999);
+
+    /// This instant moved forward, never past [`Timestamp::MAX`].
+    #[must_use]
+    pub fn plus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms).min(Self::MAX.0))
+    }
+
+    /// Reads exactly the form that `Display` writes; nothing else is accepted.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes: &[u8; 24] = text.as_bytes().try_into().ok()?;
+        let number = |from: usize, len: usize| {
+            bytes.get(from..from + len)?.iter().try_fold(0u64, |sum, byte| {
+                byte.is_ascii_digit().then(|| sum * 10 + u64::from(byte - b'0'))
+            })
+        };
+        let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (23, b'Z')];
+        if marks.iter().any(|(at, mark)| bytes.get(*at) != Some(mark)) {
+            return None;
+        }
+        let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
+        let (hour, minute, second, ms) = (number(11, 2)?, number(14, 2)?, number(17, 2)?, number(20, 3)?);
+        if hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        let days = days_from_civil(year, month, day)?;
+        let of_day = ((hour * 60 + minute) * 60 + second) * 1000 + ms;
+        Some(Self(days * MS_PER_DAY + of_day))
+    }
+}
+
+/// Days since 1970-01-01 of a date that exists, by the era arithmetic of the proleptic Gregorian
+/// calendar (Howard Hinnant, "chrono-compatible low-level date algorithms").
+fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
+    if !(1..=12).contains(&month) || day == 0 {
+        return None;
+    }
+    let shifted = if month <= 2 { year.checked_sub(1)? } else { year };
+    let (era, year_of_era) = (shifted / 400, shifted % 400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = (era * 146_097 + day_of_era).checked_sub(719_468)?;
+    // A day that the month does not have lands in the next month: the way back shows it.
+    (civil_from_days(days) == (year, month, day)).then_some(days)
+}
+
+fn civil_from_days(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (days, of_day) = (self.0 / MS_PER_DAY, self.0 % MS_PER_DAY);
+        let (year, month, day) = civil_from_days(days);
+        let (seconds, ms) = (of_day / 1000, of_day % 1000);
+        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| D::Error::custom("not a UTC date with milliseconds"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Timestamp;
+
+    #[test]
+    fn known_instants_read_and_write_alike() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_164_799_999, "2024-02-28T23:59:59.999Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(Timestamp(ms).to_string(), text);
+            assert_eq!(Timestamp::parse(text), Some(Timestamp(ms)));
+        }
+    }
+
+    #[test]
+    fn every_day_of_eight_centuries_reads_back() {
+        for day in 0..293_000u64 {
+            let at = Timestamp(day * 86_400_000 + day % 86_400_000);
+            assert_eq!(Timestamp::parse(&at.to_string()), Some(at));
+        }
+    }
+
+    #[test]
+    fn what_is_no_date_is_refused() {
+        for text in [
+            "2023-02-29T00:00:00.000Z", "2023-04-31T00:00:00.000Z", "2023-13-01T00:00:00.000Z",
+            "2023-00-10T00:00:00.000Z", "2023-01-00T00:00:00.000Z", "2023-01-01T24:00:00.000Z",
+            "2023-01-01T00:60:00.000Z", "2023-01-01 00:00:00.000Z", "2023-01-01T00:00:00Z",
+            "1969-12-31T23:59:59.999Z", "+023-01-01T00:00:00.000Z", "",
+        ] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+    }
+}

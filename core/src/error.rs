@@ -1,0 +1,148 @@
+//! The one error of the engine. What a check refuses is not an error: it is an answer
+//! ([`crate::txn::Outcome::Refused`]); an error says that a call could not be answered as asked.
+
+use std::fmt;
+
+/// What went wrong, in the terms of the public contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    Invalid,
+    NotFound,
+    Exists,
+    Conflict,
+    Transition,
+    Archived,
+    Unavailable,
+    Timeout,
+    CircuitOpen,
+    Capacity,
+    Config,
+    Unsupported,
+    Corrupt,
+    Closed,
+    Internal,
+}
+
+impl Code {
+    /// The stable code that callers match on.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "STORAGE_INVALID",
+            Self::NotFound => "STORAGE_NOT_FOUND",
+            Self::Exists => "STORAGE_EXISTS",
+            Self::Conflict => "STORAGE_CONFLICT",
+            Self::Transition => "STORAGE_TRANSITION",
+            Self::Archived => "STORAGE_ARCHIVED",
+            Self::Unavailable => "STORAGE_UNAVAILABLE",
+            Self::Timeout => "STORAGE_TIMEOUT",
+            Self::CircuitOpen => "STORAGE_CIRCUIT_OPEN",
+            Self::Capacity => "STORAGE_CAPACITY",
+            Self::Config => "STORAGE_CONFIG",
+            Self::Unsupported => "STORAGE_UNSUPPORTED",
+            Self::Corrupt => "STORAGE_CORRUPT",
+            Self::Closed => "STORAGE_CLOSED",
+            Self::Internal => "STORAGE_INTERNAL",
+        }
+    }
+}
+
+/// What is known of the effect of a call that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing was written.
+    NotApplied,
+    /// It may have been sent; whether it was applied is not known.
+    Unknown,
+}
+
+/// A call that could not be answered as asked. Its text names no stored value and no secret.
+#[derive(Debug, Clone)]
+pub struct Error {
+    pub code: Code,
+    pub message: String,
+    pub effect: Effect,
+    /// Whether the same call may succeed later without a change by the caller.
+    pub retryable: bool,
+    /// Further facts; boxed, since most errors have none.
+    pub detail: Option<Box<Detail>>,
+}
+
+/// The facts that some errors carry, each as the text that the face hands on.
+#[derive(Debug, Clone, Default)]
+pub struct Detail {
+    /// JSON array of validation issues.
+    pub issues: Option<String>,
+    /// JSON of the record as it is now.
+    pub current: Option<String>,
+    pub from: Option<&'static str>,
+    pub to: Option<&'static str>,
+    pub retry_after_ms: Option<u64>,
+    pub limit: Option<u64>,
+}
+
+/// The engine's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error of this code: nothing applied, not worth repeating.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), effect: Effect::NotApplied, retryable: false, detail: None }
+    }
+
+    /// Input that breaks its schema; `issues` is their JSON array.
+    #[must_use]
+    pub fn invalid(issues: String) -> Self {
+        let detail = Detail { issues: Some(issues), ..Detail::default() };
+        Self::new(Code::Invalid, "the input is not valid").with(detail)
+    }
+
+    #[must_use]
+    pub fn not_found(what: &str, id: &str) -> Self {
+        Self::new(Code::NotFound, format!("no {what} has the id {id}"))
+    }
+
+    /// A record whose stored text can't be read.
+    #[must_use]
+    pub fn corrupt(id: &str, why: &str) -> Self {
+        Self::new(Code::Corrupt, format!("the stored record {id} can't be read: {why}"))
+    }
+
+    /// The backend can't be reached now.
+    #[must_use]
+    pub fn unavailable(message: impl Into<String>, effect: Effect) -> Self {
+        Self { effect, retryable: true, ..Self::new(Code::Unavailable, message) }
+    }
+
+    /// The deadline passed.
+    #[must_use]
+    pub fn timeout(effect: Effect) -> Self {
+        Self { effect, retryable: true, ..Self::new(Code::Timeout, "the deadline passed without an answer") }
+    }
+
+    #[must_use]
+    pub fn closed() -> Self {
+        Self::new(Code::Closed, "the storage is closed")
+    }
+
+    /// A bug of ours.
+    #[must_use]
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Code::Internal, message)
+    }
+
+    #[must_use]
+    pub fn with(mut self, detail: Detail) -> Self {
+        self.detail = Some(Box::new(detail));
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.message)
+    }
+}
+
+impl std::error::Error for Error {}

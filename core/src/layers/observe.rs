@@ -1,0 +1,68 @@
+//! Counts what comes of transactions. It changes none.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::backend::{Backend, Info};
+use crate::error::Result;
+use crate::layer::Layer;
+use crate::run::Run;
+use crate::txn::{Outcome, Txn};
+
+/// How many transactions came to what, since the layer was made.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub committed: AtomicU64,
+    pub refused: AtomicU64,
+    pub failed: AtomicU64,
+}
+
+impl Counts {
+    fn note(&self, result: &Result<Outcome>) {
+        let counter = match result {
+            Ok(Outcome::Committed(_)) => &self.committed,
+            Ok(Outcome::Refused(..)) => &self.refused,
+            Err(_) => &self.failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Configures the counting: where the counts go.
+#[derive(Debug, Default, Clone)]
+pub struct Observe {
+    pub counts: Arc<Counts>,
+}
+
+impl Layer for Observe {
+    fn wrap(&self, inner: Arc<dyn Backend>) -> Arc<dyn Backend> {
+        Arc::new(Observed { inner, counts: Arc::clone(&self.counts) })
+    }
+}
+
+struct Observed {
+    inner: Arc<dyn Backend>,
+    counts: Arc<Counts>,
+}
+
+impl Backend for Observed {
+    fn run(&self, txn: Txn) -> Run<Result<Outcome>> {
+        let counts = Arc::clone(&self.counts);
+        match self.inner.run(txn) {
+            Run::Ready(ready) => {
+                let result = ready.into_inner();
+                counts.note(&result);
+                Run::now(result)
+            }
+            Run::Pending(pending) => Run::later(async move {
+                let result = pending.await;
+                counts.note(&result);
+                result
+            }),
+        }
+    }
+
+    fn info(&self) -> Info {
+        self.inner.info()
+    }
+}

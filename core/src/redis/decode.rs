@@ -1,0 +1,175 @@
+//! Replies as the outcome of a transaction.
+
+use super::encode::Form;
+use super::resp::Value;
+use crate::clock::Timestamp;
+use crate::error::{Code, Effect as Applied, Error, Result};
+use crate::key::Key;
+use crate::txn::{Effect, Entry, Fields, Log, Outcome, Position, Query, Reply, Txn, Until};
+
+/// What the replies say of the transaction.
+pub(super) fn decode(txn: &Txn, form: Form, mut replies: Vec<Value>) -> Result<Outcome> {
+    // An error inside a MULTI shows at the command that it refuses; EXEC then only says that it gave up.
+    if let Some(Value::Error(text)) = replies.iter().find(|reply| matches!(reply, Value::Error(_))) {
+        return Err(refusal(text));
+    }
+    let last = replies.pop().ok_or_else(|| unexpected("no reply"))?;
+    match form {
+        Form::Plain => Ok(Outcome::Committed(answers(&txn.queries, vec![last])?)),
+        Form::Multi { effects } => {
+            let mut results = array(last)?;
+            if let Some(Value::Error(text)) = results.iter().find(|reply| matches!(reply, Value::Error(_))) {
+                return Err(Error { effect: Applied::Unknown, ..refusal(text) });
+            }
+            let asked = results.split_off(effects.min(results.len()));
+            let mut answered = positions(&txn.effects);
+            answered.extend(answers(&txn.queries, asked)?);
+            Ok(Outcome::Committed(answered))
+        }
+        Form::Script => {
+            let mut items = array(last)?.into_iter();
+            if items.next() == Some(Value::Int(1)) {
+                let replying = txn.effects.iter().filter(|effect| replies_to(effect));
+                let mut answered = replying.map(|effect| effect_reply(effect, items.next())).collect::<Result<Vec<_>>>()?;
+                answered.extend(answers(&txn.queries, items.collect())?);
+                return Ok(Outcome::Committed(answered));
+            }
+            let check = match items.next() {
+                Some(Value::Int(index)) => usize::try_from(index).map_err(|_| unexpected("a check's index"))?,
+                _ => return Err(unexpected("a check's index")),
+            };
+            Ok(Outcome::Refused(check, answers(&txn.witness, items.collect())?))
+        }
+    }
+}
+
+fn replies_to(effect: &Effect) -> bool {
+    matches!(effect, Effect::Slide { .. } | Effect::Append { .. })
+}
+
+/// In a `MULTI` only new logs are appended to: their positions are known without asking.
+fn positions(effects: &[Effect]) -> Vec<Reply> {
+    let mut logs: Vec<&Key> = Vec::new();
+    for effect in effects {
+        if let Effect::Append { key, .. } = effect {
+            logs.push(key);
+        }
+    }
+    let nth = |(place, log): (usize, &&Key)| logs.iter().take(place + 1).filter(|other| *other == log).count() as u64;
+    logs.iter().enumerate().map(|entry| Reply::Position(nth(entry))).collect()
+}
+
+fn effect_reply(effect: &Effect, value: Option<Value>) -> Result<Reply> {
+    match (effect, value) {
+        (Effect::Slide { .. }, Some(value)) => Ok(Reply::Until(until(Some(text(value)?.unwrap_or_default()))?)),
+        (_, Some(Value::Int(position))) => Ok(Reply::Position(u64::try_from(position).unwrap_or_default())),
+        _ => Err(unexpected("an effect's reply")),
+    }
+}
+
+fn answers(queries: &[Query], values: Vec<Value>) -> Result<Vec<Reply>> {
+    if queries.len() != values.len() {
+        return Err(unexpected("another number of answers than questions"));
+    }
+    queries.iter().zip(values).map(|(query, value)| answer(query, value)).collect()
+}
+
+fn answer(query: &Query, value: Value) -> Result<Reply> {
+    let mut items = array(value)?.into_iter();
+    match query {
+        Query::Record { .. } => {
+            let until = until(items.next().map(text).transpose()?.flatten())?;
+            Ok(Reply::Record(Fields { until, texts: items.map(text).collect::<Result<_>>()? }))
+        }
+        Query::Members { .. } => {
+            let names = items.map(|item| text(item)?.ok_or_else(|| unexpected("a member")));
+            Ok(Reply::Members(names.collect::<Result<_>>()?))
+        }
+        Query::Log { after, .. } => {
+            let last = number(items.next())?.unwrap_or(0);
+            let first = number(items.next())?.unwrap_or(1);
+            let mut entries = Vec::new();
+            for (position, item) in (after + 1..).zip(items) {
+                if let Some(text) = text(item)? {
+                    entries.push((position, text));
+                }
+            }
+            Ok(Reply::Log(Log { first, last, entries }))
+        }
+        Query::Entries { .. } => Ok(Reply::Entries(items.map(entry).collect::<Result<_>>()?)),
+    }
+}
+
+fn entry(value: Value) -> Result<Entry> {
+    let mut parts = array(value)?.into_iter();
+    let id = parts.next().map(text).transpose()?.flatten().ok_or_else(|| unexpected("an entry's place"))?;
+    let place = id.split_once('-').and_then(|(ms, n)| Some(Position(ms.parse().ok()?, n.parse().ok()?)));
+    let fields = parts.next().map(array).transpose()?.unwrap_or_default();
+    let mut values = fields.into_iter().skip(1).step_by(2);
+    let mut next = || values.next().map(text).transpose().map(Option::flatten);
+    match (place, next()?, next()?.and_then(|n| n.parse().ok()), next()?) {
+        (Some(position), Some(origin), Some(origin_position), Some(text)) => {
+            Ok(Entry { position, origin, origin_position, text })
+        }
+        _ => Err(unexpected("an entry")),
+    }
+}
+
+fn until(text: Option<String>) -> Result<Until> {
+    match text.as_deref() {
+        None | Some("") => Ok(Until::Never),
+        Some(ms) => ms.parse().map(|ms| Until::At(Timestamp(ms))).map_err(|_| unexpected("a deadline")),
+    }
+}
+
+fn number(value: Option<Value>) -> Result<Option<u64>> {
+    let text = value.map(text).transpose()?.flatten();
+    text.map(|text| text.parse().map_err(|_| unexpected("a number"))).transpose()
+}
+
+fn text(value: Value) -> Result<Option<String>> {
+    match value {
+        Value::Nil => Ok(None),
+        Value::Bulk(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Ok(Some(text)),
+            // What is not UTF-8 is not ours. It stays unreadable for the record that it stands in.
+            Err(bad) => Ok(Some(String::from_utf8_lossy(bad.as_bytes()).into_owned())),
+        },
+        Value::Int(number) => Ok(Some(number.to_string())),
+        Value::Status(text) => Ok(Some(text)),
+        Value::Error(text) => Err(refusal(&text)),
+        Value::Array(_) => Err(unexpected("a list for a text")),
+    }
+}
+
+fn array(value: Value) -> Result<Vec<Value>> {
+    match value {
+        Value::Array(items) => Ok(items),
+        Value::Error(text) => Err(refusal(&text)),
+        // A transaction that was watched and given up, or a key of another type.
+        _ => Err(unexpected("no list")),
+    }
+}
+
+fn unexpected(what: &str) -> Error {
+    Error::new(Code::Corrupt, format!("the server's reply is not what the command gives: {what}"))
+}
+
+/// The error that an error reply means. Only the reply's first word is told: what follows may quote a
+/// stored value or an argument.
+pub(super) fn refusal(reply: &str) -> Error {
+    let word: String = reply.split(' ').next().unwrap_or_default().chars().take(32).collect();
+    let message = format!("Redis answered {word}");
+    match word.as_str() {
+        "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "READONLY" | "TRYAGAIN" | "BUSY" | "MOVED" | "ASK" | "OOM" | "MISCONF"
+        | "NOREPLICAS" => Error::unavailable(message, Applied::NotApplied),
+        "NOAUTH" | "WRONGPASS" | "NOPERM" => Error::new(Code::Config, message),
+        "WRONGTYPE" => Error::new(Code::Corrupt, "a key of this storage holds a value of another kind"),
+        // The place in the script, not the data: Redis puts it in front of what a script's command answered.
+        _ if reply.contains("WRONGTYPE") => Error::new(Code::Corrupt, "a key of this storage holds a value of another kind"),
+        _ if reply.contains("-OOM") || reply.contains("OOM command not allowed") => {
+            Error::unavailable("Redis answered OOM", Applied::NotApplied)
+        }
+        _ => Error::internal(message),
+    }
+}

@@ -1,0 +1,179 @@
+//! RESP 2, the protocol of Redis: requests as arrays of bulk strings, replies of five kinds.
+//! <https://redis.io/docs/latest/develop/reference/protocol-spec/>
+
+use std::fmt::Display;
+use std::io::Write as _;
+
+/// A reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    Nil,
+    Int(i64),
+    Status(String),
+    Bulk(Vec<u8>),
+    Error(String),
+    Array(Vec<Value>),
+}
+
+/// Replies nest one level for a list, two for `EXEC`, three for stream entries in it; more is not ours.
+const MAX_DEPTH: u8 = 8;
+
+/// Requests, ready to be sent.
+#[derive(Debug, Default, Clone)]
+pub struct Requests {
+    pub bytes: Vec<u8>,
+    /// How many replies they bring.
+    pub replies: usize,
+}
+
+impl Requests {
+    /// Begins a request of `parts` parts: the command and its arguments, to be added next.
+    pub fn begin(&mut self, parts: usize) -> &mut Self {
+        self.replies += 1;
+        self.line(b'*', parts);
+        self
+    }
+
+    /// Adds a part.
+    pub fn part(&mut self, part: impl AsRef<[u8]>) -> &mut Self {
+        let part = part.as_ref();
+        self.line(b'$', part.len());
+        self.bytes.extend_from_slice(part);
+        self.bytes.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Adds a number as a part.
+    pub fn number(&mut self, number: impl Display) -> &mut Self {
+        let mut digits = [0u8; 40];
+        let mut rest = digits.as_mut_slice();
+        // Forty bytes hold every number that is put here; a longer one would be cut and refused by the server.
+        let _ = write!(rest, "{number}");
+        let len = 40 - rest.len();
+        self.part(digits.get(..len).unwrap_or_default())
+    }
+
+    /// A whole request.
+    pub fn request(&mut self, parts: &[&[u8]]) -> &mut Self {
+        self.begin(parts.len());
+        for part in parts {
+            self.part(part);
+        }
+        self
+    }
+
+    fn line(&mut self, mark: u8, number: usize) {
+        self.bytes.push(mark);
+        // Writing to a Vec can't fail.
+        let _ = write!(self.bytes, "{number}\r\n");
+    }
+}
+
+/// The bytes are not RESP: the connection is of no use any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotResp;
+
+/// Reads one reply from the beginning of `bytes`, and how many bytes it took; `None` while it is not whole.
+pub fn read(bytes: &[u8]) -> Result<Option<(Value, usize)>, NotResp> {
+    // The first pass builds nothing, so a long reply that comes in many pieces is not built many times.
+    let Some(len) = whole(bytes, 0)? else { return Ok(None) };
+    let mut rest = bytes.get(..len).ok_or(NotResp)?;
+    let value = build(&mut rest)?;
+    Ok(Some((value, len)))
+}
+
+fn line(bytes: &[u8]) -> Option<(&[u8], usize)> {
+    let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
+    Some((bytes.get(1..end)?, end + 2))
+}
+
+fn number(line: &[u8]) -> Result<i64, NotResp> {
+    std::str::from_utf8(line).ok().and_then(|text| text.parse().ok()).ok_or(NotResp)
+}
+
+/// The length of the reply at the beginning of `bytes`, if it is all there.
+fn whole(bytes: &[u8], depth: u8) -> Result<Option<usize>, NotResp> {
+    let Some(mark) = bytes.first() else { return Ok(None) };
+    if depth > MAX_DEPTH || !b"+-:$*".contains(mark) {
+        return Err(NotResp);
+    }
+    let Some((head, mut len)) = line(bytes) else { return Ok(None) };
+    match mark {
+        b'$' => {
+            let size = number(head)?;
+            if size >= 0 {
+                len += usize::try_from(size).map_err(|_| NotResp)? + 2;
+            }
+            Ok((bytes.len() >= len).then_some(len))
+        }
+        b'*' => {
+            for _ in 0..number(head)?.max(0) {
+                let Some(item) = whole(bytes.get(len..).unwrap_or_default(), depth + 1)? else { return Ok(None) };
+                len += item;
+            }
+            Ok(Some(len))
+        }
+        _ => Ok(Some(len)),
+    }
+}
+
+fn build(rest: &mut &[u8]) -> Result<Value, NotResp> {
+    let mark = *rest.first().ok_or(NotResp)?;
+    let (head, len) = line(rest).ok_or(NotResp)?;
+    *rest = rest.get(len..).ok_or(NotResp)?;
+    let text = || String::from_utf8_lossy(head).into_owned();
+    match mark {
+        b'+' => Ok(Value::Status(text())),
+        b'-' => Ok(Value::Error(text())),
+        b':' => Ok(Value::Int(number(head)?)),
+        b'$' => {
+            let Ok(size) = usize::try_from(number(head)?) else { return Ok(Value::Nil) };
+            let bulk = rest.get(..size).ok_or(NotResp)?.to_vec();
+            *rest = rest.get(size + 2..).ok_or(NotResp)?;
+            Ok(Value::Bulk(bulk))
+        }
+        _ => {
+            let Ok(size) = usize::try_from(number(head)?) else { return Ok(Value::Nil) };
+            (0..size).map(|_| build(rest)).collect::<Result<_, _>>().map(Value::Array)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NotResp, Requests, Value, read};
+
+    #[test]
+    fn a_reply_is_read_only_when_it_is_whole() {
+        let bytes = b"*4\r\n$5\r\nab\r\nc\r\n:-7\r\n*1\r\n$-1\r\n+OK\r\nrest";
+        let whole = bytes.len() - 4;
+        for cut in 0..whole {
+            assert_eq!(read(&bytes[..cut]), Ok(None), "cut at {cut}");
+        }
+        let value = Value::Array(vec![
+            Value::Bulk(b"ab\r\nc".to_vec()),
+            Value::Int(-7),
+            Value::Array(vec![Value::Nil]),
+            Value::Status("OK".into()),
+        ]);
+        assert_eq!(read(bytes), Ok(Some((value, whole))));
+        assert_eq!(read(b"*-1\r\n"), Ok(Some((Value::Nil, 5))));
+        assert_eq!(read(b"-ERR x\r\n"), Ok(Some((Value::Error("ERR x".into()), 8))));
+    }
+
+    #[test]
+    fn what_is_not_resp_is_refused() {
+        for bytes in [&b"HTTP/1.1 400\r\n"[..], b"$x\r\n", b":1.5\r\n", b"*1\r\n!\r\n"] {
+            assert_eq!(read(bytes), Err(NotResp));
+        }
+        assert_eq!(read(&b"*1\r\n".repeat(100)), Err(NotResp));
+    }
+
+    #[test]
+    fn requests_are_arrays_of_bulk_strings() {
+        let mut requests = Requests::default();
+        requests.request(&[b"GET", b"a\r\nb"]).begin(2).part("INCR").number(u64::MAX);
+        let expected = "*2\r\n$3\r\nGET\r\n$4\r\na\r\nb\r\n*2\r\n$4\r\nINCR\r\n$20\r\n18446744073709551615\r\n";
+        assert_eq!((String::from_utf8_lossy(&requests.bytes).as_ref(), requests.replies), (expected, 2));
+    }
+}

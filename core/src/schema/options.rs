@@ -1,0 +1,194 @@
+//! What callers may ask for beside the data: options of calls, of queries and of a storage.
+
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::shape::{Field, Shape, TextShape};
+use super::{Input, Issue, Issues, Limits, PathItem, not_json, validate};
+
+/// The longest time in ms that a timer of the face can count: 2^31 - 1, some 24 days.
+const LONGEST_TIMER_MS: u64 = 2_147_483_647;
+/// The longest life in seconds that still ends in a year of four digits, whenever it began: 7,000 years.
+const LONGEST_LIFE_SECONDS: u64 = 220_000_000_000;
+/// Events of one page.
+const EVENTS_A_PAGE: u64 = 1_000;
+const DEFAULT_EVENTS_A_PAGE: u64 = 100;
+/// Code points of a server's URL: room for a list of servers.
+const LONGEST_URL: usize = 8_192;
+/// Types that one query of events may name.
+const TYPES: usize = 100;
+
+/// Which options a call takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OptionsFor {
+    Call,
+    Create,
+    CreateChain,
+    Update,
+    List,
+}
+
+/// A list's order: that of creation, or the other way.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    #[default]
+    Asc,
+    Desc,
+}
+
+/// The options of one call; those that it does not take are absent.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Options {
+    /// How long the caller waits, in ms. 1 to 2^31 - 1.
+    pub timeout_ms: Option<f64>,
+    /// 1 to 128 code points.
+    pub idempotency_key: Option<String>,
+    pub rollup: Option<bool>,
+    pub if_version: Option<u64>,
+    pub limit: Option<u64>,
+    pub order: Order,
+}
+
+/// What a query of events asks for.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EventsOptions {
+    pub session_id: Option<String>,
+    pub user_id: Option<String>,
+    /// A date in ISO form or an event's id.
+    pub after: Option<String>,
+    pub before: Option<String>,
+    pub types: Vec<String>,
+    pub limit: Option<u64>,
+    pub cursor: Option<String>,
+}
+
+impl EventsOptions {
+    /// Events of a page: what was asked for, or 100.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit.unwrap_or(DEFAULT_EVENTS_A_PAGE)
+    }
+}
+
+/// How a storage is to be.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StorageOptions {
+    pub backend: Option<BackendName>,
+    pub url: Option<String>,
+    pub prefix: Option<String>,
+    /// 0 is for ever.
+    pub session_ttl_seconds: Option<f64>,
+    /// 0 is no cap.
+    pub max_session_life_seconds: Option<f64>,
+    pub timeout_ms: Option<f64>,
+    pub on_corrupt: Option<OnCorrupt>,
+}
+
+/// A backend by its public name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendName {
+    Memory,
+    Redis,
+}
+
+/// What a list does with a record that can't be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnCorrupt {
+    Throw,
+    Skip,
+}
+
+/// Reads a call's options. Issues stand below `options`.
+///
+/// # Errors
+/// At least one issue.
+pub fn options(which: OptionsFor, input: Input<'_>, limits: &Limits) -> Result<Options, Issues> {
+    static SHAPES: [OnceLock<Shape>; 5] = [const { OnceLock::new() }; 5];
+    let slot = SHAPES.get(which as usize).ok_or_else(not_json)?;
+    let shape = slot.get_or_init(|| {
+        let mut fields = vec![optional("timeoutMs", Shape::Number { least: 1, most: LONGEST_TIMER_MS }), optional("signal", Shape::Never)];
+        let more = match which {
+            OptionsFor::Call => Vec::new(),
+            OptionsFor::Create => vec![key()],
+            OptionsFor::CreateChain => vec![key(), optional("rollup", Shape::Flag)],
+            OptionsFor::Update => vec![optional("ifVersion", Shape::Integer { least: 1 })],
+            OptionsFor::List => vec![optional("limit", Shape::Integer { least: 1 }), optional("order", order())],
+        };
+        fields.extend(more);
+        Shape::Object { fields, strict: true }
+    });
+    read(input, shape, limits).map_err(|issues| issues.under(&[PathItem::from("options")]))
+}
+
+/// Reads a query of events. Issues stand at its fields.
+///
+/// # Errors
+/// At least one issue.
+pub fn events_options(input: Input<'_>, limits: &Limits) -> Result<EventsOptions, Issues> {
+    static SHAPE: OnceLock<Shape> = OnceLock::new();
+    let text = |most| Shape::Text(TextShape::plain(1, most));
+    let shape = SHAPE.get_or_init(|| Shape::Object {
+        fields: vec![
+            optional("sessionId", text(128)),
+            optional("userId", text(128)),
+            optional("after", Shape::Instant(TextShape::plain(1, 128))),
+            optional("before", Shape::Instant(TextShape::plain(1, 128))),
+            optional("types", Shape::List { item: Box::new(text(128)), most: super::shape::Bound::Fixed(TYPES) }),
+            optional("limit", Shape::Integer { least: 1 }),
+            optional("cursor", text(128)),
+        ],
+        strict: true,
+    });
+    let query: EventsOptions = read(input, shape, limits)?;
+    if query.limit() > EVENTS_A_PAGE {
+        return Err(Issues(vec![Issue::too_big(&[PathItem::from("limit")], "number", EVENTS_A_PAGE)]));
+    }
+    Ok(query)
+}
+
+/// Reads a storage's options, without those that the face keeps for itself.
+///
+/// # Errors
+/// At least one issue.
+pub fn storage_options(input: Input<'_>) -> Result<StorageOptions, Issues> {
+    static SHAPE: OnceLock<Shape> = OnceLock::new();
+    let seconds = || Shape::Number { least: 0, most: LONGEST_LIFE_SECONDS };
+    let shape = SHAPE.get_or_init(|| Shape::Object {
+        fields: vec![
+            optional("backend", Shape::Choice(vec!["memory".to_owned(), "redis".to_owned()])),
+            optional("url", Shape::Text(TextShape::plain(1, LONGEST_URL))),
+            optional("prefix", Shape::Text(TextShape::plain(0, 64))),
+            optional("sessionTtlSeconds", seconds()),
+            optional("maxSessionLifeSeconds", seconds()),
+            optional("timeoutMs", Shape::Number { least: 1, most: LONGEST_TIMER_MS }),
+            optional("onCorrupt", Shape::Choice(vec!["throw".to_owned(), "skip".to_owned()])),
+        ],
+        strict: true,
+    });
+    read(input, shape, &Limits::default())
+}
+
+fn read<T: DeserializeOwned>(input: Input<'_>, shape: &Shape, limits: &Limits) -> Result<T, Issues> {
+    let rewritten = validate(input, shape, limits)?;
+    serde_json::from_str(rewritten.as_deref().unwrap_or(input.text)).map_err(|_| not_json())
+}
+
+fn optional(name: &str, shape: Shape) -> Field {
+    Field { name: name.to_owned(), shape, required: false }
+}
+
+fn key() -> Field {
+    optional("idempotencyKey", Shape::Text(TextShape::plain(1, 128)))
+}
+
+fn order() -> Shape {
+    Shape::Choice(vec!["asc".to_owned(), "desc".to_owned()])
+}

@@ -1,0 +1,327 @@
+//! Chains.
+
+use super::event_text::Happened;
+use super::record::{Aside, Body, Record, Stored, public};
+use super::rollup::{State, chain_event, is_terminal, move_chain};
+use super::sessions::session_in;
+use super::settle::{Look, Plan, View};
+use super::tree::{CHAINS, SESSION, chain_field, chain_key_field, chain_number, step_field, tree_key};
+use super::unchanged::Unchanged;
+use super::{Call, Stores, chain_id, is_version, no_transition, session_id};
+use crate::clock::Timestamp;
+use crate::error::{Code, Error, Result};
+use crate::id::{Id, Tree};
+use crate::schema::{Chain, ChainData, ChainStatus, ChainUpdate};
+use crate::txn::{Check, Effect, Query, Txn};
+
+impl Record for Chain {
+    fn body(&self) -> Body {
+        let mut body = Body::default();
+        body.field("title", &self.title).optional("source", self.source.as_ref());
+        body.field("status", &self.status).field("stepCounts", &self.step_counts);
+        body.optional("summary", self.summary.as_ref()).raw("metadata", self.metadata.text());
+        body.optional("startedAt", self.started_at.as_ref()).optional("completedAt", self.completed_at.as_ref());
+        body.optional("archivedAt", self.archived_at.as_ref());
+        body.field("createdAt", &self.created_at).field("updatedAt", &self.updated_at);
+        body
+    }
+}
+
+/// The numbers of a chain's steps, in order.
+pub(super) fn step_numbers(aside: &Aside) -> impl Iterator<Item = u32> {
+    (1..=aside.steps).filter(|number| !aside.gone.contains(number))
+}
+
+fn step_order(tree: Tree, chain: u32, aside: &Aside) -> Vec<String> {
+    step_numbers(aside).map(|step| Id::Step(tree, chain, step).to_string()).collect()
+}
+
+/// A chain's public JSON.
+pub(super) fn public_chain(tree: Tree, chain: u32, stored: &Stored<Chain>) -> String {
+    let (id, session) = (Id::Chain(tree, chain).to_string(), Id::Session(tree).to_string());
+    let order = serde_json::to_string(&step_order(tree, chain, &stored.aside)).unwrap_or_default();
+    let version = stored.version.to_string();
+    let front = [("chainId", id.as_str()), ("sessionId", &session)];
+    public(&front, &stored.record.body(), &[("stepOrder", &order), ("version", &version)])
+}
+
+/// The chain as stored in a view whose first field it is.
+pub(super) fn chain_in(tree: Tree, chain: u32, view: &View) -> Result<Stored<Chain>> {
+    let id = Id::Chain(tree, chain).to_string();
+    let text = view.text(0).ok_or_else(|| Error::not_found("chain", &id))?;
+    Stored::read(&id, text)
+}
+
+/// The event of a chain's change.
+pub(super) fn chain_happened(kind: &str, id: Id, user: &str, now: Timestamp, data: &str) -> String {
+    Happened { kind, chain: Some(id), step: None, user, at: now, data }.text()
+}
+
+impl Stores {
+    /// Creates a chain in a session. `rollup: false` keeps its status from following its steps.
+    ///
+    /// *Atomicity*: record, number, event and deadline are one step; the session must exist in it. *Round
+    /// trips*: one when the session was seen before, else two.
+    ///
+    /// # Errors
+    /// `STORAGE_NOT_FOUND` when the session does not exist.
+    pub async fn create_chain(&self, call: Call, id: &str, data: ChainData, key: Option<&str>, rollup: bool) -> Result<String> {
+        let tree = session_id(id)?;
+        let mut look = Look::new(tree, vec![SESSION.into(), CHAINS.into()]);
+        look.hoped_absent = key.map(chain_key_field);
+        let settled = self
+            .settle(call, &look, |view, txn| {
+                let session = session_in(tree, view)?;
+                if let Some(earlier) = view.text(2) {
+                    txn.checks.clear();
+                    return Ok(Plan::Answer(Err(earlier.to_owned())));
+                }
+                let latest = view.text(1).unwrap_or_default();
+                let number = next_number(tree, latest)?;
+                txn.checks.push(match latest {
+                    "" => Check::Absent { key: tree_key(tree), field: CHAINS.into() },
+                    _ => Check::Begins { key: tree_key(tree), field: CHAINS.into(), with: latest.to_owned() },
+                });
+                txn.checks.push(Check::Present { key: tree_key(tree), field: SESSION.into() });
+                let user = session.record.user_id;
+                let stored = self.plan_chain(txn, tree, number, &user, &data, key, rollup);
+                Ok(Plan::Write(Ok((number, stored))))
+            })
+            .await?;
+        match settled.value {
+            Ok((number, stored)) => Ok(public_chain(tree, number, &stored)),
+            Err(earlier) => match self.get_chain(call, &earlier).await? {
+                Some(chain) => Ok(chain),
+                None => self.recreate_chain(call, tree, &look, data, rollup).await,
+            },
+        }
+    }
+
+    /// The chain that this idempotency key stood for was deleted: the key is free again.
+    async fn recreate_chain(&self, call: Call, tree: Tree, look: &Look, data: ChainData, rollup: bool) -> Result<String> {
+        self.release_key(call, tree, look).await?;
+        let key = look.hoped_absent.as_deref().and_then(|field| field.strip_prefix("kc"));
+        Box::pin(self.create_chain(call, &Id::Session(tree).to_string(), data, key, rollup)).await
+    }
+
+    /// Forgets an idempotency key.
+    pub(super) async fn release_key(&self, call: Call, tree: Tree, look: &Look) -> Result<()> {
+        let mut txn = Txn::new(tree.partition(), call.deadline);
+        txn.checks.push(Check::Present { key: tree_key(tree), field: SESSION.into() });
+        let fields = look.hoped_absent.iter().cloned().collect();
+        txn.effects.push(Effect::Drop { key: tree_key(tree), fields });
+        self.backend.run(txn).await.map(drop)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a new chain consists of")]
+    fn plan_chain(
+        &self,
+        txn: &mut Txn,
+        tree: Tree,
+        number: u32,
+        user: &str,
+        data: &ChainData,
+        key: Option<&str>,
+        rollup: bool,
+    ) -> Stored<Chain> {
+        let now = self.clock.now();
+        let record = Chain {
+            title: data.title.clone(),
+            source: data.source,
+            summary: data.summary.clone(),
+            metadata: data.metadata.clone(),
+            created_at: now,
+            updated_at: now,
+            ..Chain::default()
+        };
+        let aside = Aside {
+            user: user.to_owned(),
+            manual: !rollup,
+            idempotency_key: key.map(ToOwned::to_owned),
+            ..Aside::default()
+        };
+        let (body, id) = (record.body(), Id::Chain(tree, number));
+        let stored = Stored::first(&self.operation(), record, aside);
+        let put = |field: String, text: String| Effect::Put { key: tree_key(tree), field, text };
+        txn.effects = vec![
+            put(chain_field(number), stored.text(&body)),
+            put(CHAINS.into(), chain_number(number)),
+            self.policy.keeping.append(tree, user, now, chain_happened("chain:created", id, user, now, &body.as_created())),
+            self.policy.keeping.slide(tree, now),
+        ];
+        if let Some(key) = key {
+            txn.checks.push(Check::Absent { key: tree_key(tree), field: chain_key_field(key) });
+            txn.effects.push(put(chain_key_field(key), id.to_string()));
+        }
+        stored
+    }
+
+    /// The chain, or `None`. *Round trips*: one.
+    ///
+    /// # Errors
+    /// `STORAGE_INVALID` for what is no chain's id, `STORAGE_CORRUPT` when it can't be read.
+    pub async fn get_chain(&self, call: Call, id: &str) -> Result<Option<String>> {
+        let (tree, chain) = chain_id(id)?;
+        let Some(text) = self.get_field(call, tree, chain_field(chain)).await? else { return Ok(None) };
+        Ok(Some(public_chain(tree, chain, &Stored::read(id, &text)?)))
+    }
+
+    /// One field of a tree.
+    pub(super) async fn get_field(&self, call: Call, tree: Tree, field: String) -> Result<Option<String>> {
+        let query = Query::Record { key: tree_key(tree), fields: vec![field.clone()] };
+        let replies = self.ask(tree.partition(), call, vec![query]).await?;
+        let text = super::settle::record(replies.into_iter().next())?.texts.into_iter().next().flatten();
+        if let Some(text) = &text
+            && !self.backend.info().immediate
+        {
+            self.bases.put(tree, &field, text);
+        }
+        Ok(text)
+    }
+
+    /// Merges an update, field by field; otherwise as [`Stores::update_session`].
+    ///
+    /// # Errors
+    /// As [`Stores::update_session`].
+    pub async fn update_chain(&self, call: Call, id: &str, update: &ChainUpdate, if_version: Option<u64>) -> Result<String> {
+        let (tree, chain) = chain_id(id)?;
+        let look = Look::new(tree, vec![chain_field(chain)]);
+        let settled = self
+            .settle(call, &look, |view, txn| {
+                let before = chain_in(tree, chain, view)?;
+                let current = || public_chain(tree, chain, &before);
+                is_version(before.version, if_version, current)?;
+                check_unchanged(tree, chain, update, &before)?;
+                let now = self.clock.now();
+                let mut record = merged(&before.record, update, now);
+                let (from, to) = (before.record.status, update.status.unwrap_or(before.record.status));
+                if from != to {
+                    if !from.may_become(to) {
+                        return Err(no_transition("chain", from.name(), to.name(), current()));
+                    }
+                    move_chain(&mut record, to, now);
+                }
+                if !record.body().differs_from(&before.record.body()) {
+                    return Ok(Plan::Answer(before));
+                }
+                let aside = before.aside.clone();
+                let after = self.change_chain(txn, tree, chain, &before, record, aside, now);
+                txn.effects.push(self.policy.keeping.slide(tree, now));
+                Ok(Plan::Write(after))
+            })
+            .await?;
+        Ok(public_chain(tree, chain, &settled.value))
+    }
+
+    /// Puts a changed chain and its event into a transaction that checks what it was.
+    #[expect(clippy::too_many_arguments, reason = "where, what it was, what it is")]
+    pub(super) fn change_chain(
+        &self,
+        txn: &mut Txn,
+        tree: Tree,
+        chain: u32,
+        before: &Stored<Chain>,
+        record: Chain,
+        aside: Aside,
+        now: Timestamp,
+    ) -> Stored<Chain> {
+        let kind = chain_event(before.record.status, record.status);
+        let (old, body) = (before.record.body(), record.body());
+        let after = before.next(&self.operation(), record, aside);
+        let user = &after.aside.user;
+        let data = body.changes_since(&old, after.version);
+        txn.checks.push(Check::Begins { key: tree_key(tree), field: chain_field(chain), with: before.prefix() });
+        txn.effects.push(Effect::Put { key: tree_key(tree), field: chain_field(chain), text: after.text(&body) });
+        let happened = chain_happened(kind, Id::Chain(tree, chain), user, now, &data);
+        txn.effects.push(self.policy.keeping.append(tree, user, now, happened));
+        after
+    }
+
+    /// Deletes a chain and its steps, with one event. A missing one is no error.
+    /// *Atomicity*: one step. *Round trips*: one when the chain was seen before, else two.
+    ///
+    /// # Errors
+    /// `STORAGE_INVALID` for what is no chain's id.
+    pub async fn delete_chain(&self, call: Call, id: &str) -> Result<()> {
+        let (tree, chain) = chain_id(id)?;
+        let look = Look::new(tree, vec![chain_field(chain)]);
+        self.settle(call, &look, |view, txn| {
+            if view.text(0).is_none() {
+                return Ok(Plan::Answer(()));
+            }
+            let before = chain_in(tree, chain, view)?;
+            let (now, user) = (self.clock.now(), &before.aside.user);
+            let mut fields = vec![chain_field(chain)];
+            fields.extend(step_numbers(&before.aside).map(|step| step_field(chain, step)));
+            fields.extend(before.aside.idempotency_key.as_deref().map(chain_key_field));
+            let data = format!("{{\"steps\":{}}}", before.record.step_counts.total);
+            let happened = chain_happened("chain:deleted", Id::Chain(tree, chain), user, now, &data);
+            txn.checks.push(Check::Begins { key: tree_key(tree), field: chain_field(chain), with: before.prefix() });
+            txn.effects = vec![
+                Effect::Drop { key: tree_key(tree), fields },
+                self.policy.keeping.append(tree, user, now, happened),
+                self.policy.keeping.slide(tree, now),
+            ];
+            Ok(Plan::Write(()))
+        })
+        .await
+        .map(drop)
+    }
+}
+
+/// A chain that takes no new steps.
+pub(super) fn refuse_if_terminal(tree: Tree, chain: u32, stored: &Stored<Chain>) -> Result<()> {
+    let status = stored.record.status;
+    if is_terminal(status) {
+        let current = public_chain(tree, chain, stored);
+        return Err(no_transition("chain", status.name(), ChainStatus::InProgress.name(), current));
+    }
+    Ok(())
+}
+
+/// How many chains a session, and steps a chain, may ever have: the numbers of five characters.
+const NUMBERS: u32 = (1 << 25) - 1;
+
+fn next_number(tree: Tree, latest: &str) -> Result<u32> {
+    let id = Id::Session(tree).to_string();
+    let latest = match latest {
+        "" => 0,
+        text => match Id::parse(&format!("chn_{tree}{text}")) {
+            Some(Id::Chain(_, number)) => number,
+            _ => return Err(Error::corrupt(&id, "its latest chain's number is not one")),
+        },
+    };
+    next_of(latest)
+}
+
+/// The number behind `latest`.
+pub(super) fn next_of(latest: u32) -> Result<u32> {
+    if latest < NUMBERS { Ok(latest + 1) } else { Err(Error::new(Code::Capacity, "no more numbers are left here")) }
+}
+
+fn check_unchanged(tree: Tree, chain: u32, update: &ChainUpdate, before: &Stored<Chain>) -> Result<()> {
+    let now = &before.record;
+    Unchanged::default()
+        .field("chainId", update.chain_id.as_ref(), &Id::Chain(tree, chain).to_string())
+        .field("sessionId", update.session_id.as_ref(), &Id::Session(tree).to_string())
+        .field("stepOrder", update.step_order.as_ref(), &step_order(tree, chain, &before.aside))
+        .field("stepCounts", update.step_counts.as_ref(), &now.step_counts)
+        .optional("startedAt", update.started_at.as_ref(), now.started_at.as_ref())
+        .optional("completedAt", update.completed_at.as_ref(), now.completed_at.as_ref())
+        .optional("archivedAt", update.archived_at.as_ref(), now.archived_at.as_ref())
+        .field("createdAt", update.created_at.as_ref(), &now.created_at)
+        .field("updatedAt", update.updated_at.as_ref(), &now.updated_at)
+        .field("version", update.version.as_ref(), &before.version)
+        .check()
+}
+
+fn merged(before: &Chain, update: &ChainUpdate, now: Timestamp) -> Chain {
+    Chain {
+        title: update.title.as_ref().unwrap_or(&before.title).clone(),
+        source: update.source.merged(before.source.as_ref()),
+        summary: update.summary.merged(before.summary.as_ref()),
+        metadata: update.metadata.as_ref().unwrap_or(&before.metadata).clone(),
+        updated_at: now,
+        ..before.clone()
+    }
+}

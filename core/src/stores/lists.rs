@@ -1,0 +1,185 @@
+//! Lists: of a user's sessions, a session's chains, a chain's steps.
+
+use super::chains::{chain_in, public_chain};
+use super::record::Stored;
+use super::sessions::{public_session, session_in};
+use super::settle::{Look, Plan, record};
+use super::steps::public_step;
+use super::tree::{CHAINS, SESSION, chain_field, sessions_key, tree_key, user_partition};
+use super::{Call, Stores, chain_id, session_id};
+use crate::error::{Code, Error, Result};
+use crate::id::{Id, Tree};
+use crate::key::Partition;
+use crate::txn::{Check, Effect, Fields, Outcome, Query, Reply, Txn};
+
+/// Records asked for in one round trip.
+const PAGE: usize = 500;
+
+/// How much of a list, and from which end. The order is that of creation.
+#[derive(Debug, Clone, Copy)]
+pub struct Listing {
+    pub descending: bool,
+    pub limit: usize,
+}
+
+impl Default for Listing {
+    fn default() -> Self {
+        Self { descending: false, limit: usize::MAX }
+    }
+}
+
+impl Listing {
+    fn order<T>(self, mut items: Vec<T>) -> Vec<T> {
+        if self.descending {
+            items.reverse();
+        }
+        items
+    }
+}
+
+impl Stores {
+    /// A user's sessions. *Round trips*: two for each 500 of them.
+    ///
+    /// A session that has expired is left out, and its place among the user's sessions given back.
+    ///
+    /// # Errors
+    /// `STORAGE_CORRUPT` when one can't be read, unless the policy skips it.
+    pub async fn list_sessions(&self, call: Call, user: &str, listing: Listing) -> Result<Vec<String>> {
+        let partition = user_partition(user);
+        let (mut found, mut skip, mut expired) = (Vec::new(), 0, Vec::new());
+        let page = PAGE.min(listing.limit.max(1));
+        while found.len() < listing.limit {
+            let query = Query::Members { key: sessions_key(user), descending: listing.descending, skip, limit: page as u64 };
+            let members = match self.ask(partition, call, vec![query]).await?.pop() {
+                Some(Reply::Members(members)) => members,
+                _ => return Err(Error::internal("a question for members was answered by something else")),
+            };
+            let trees: Vec<Tree> = members.iter().filter_map(|member| Tree::parse(member)).collect();
+            skip += members.len() as u64;
+            for (tree, fields) in trees.iter().zip(self.records(partition, call, &trees).await?) {
+                match fields.texts.first().and_then(Option::as_ref) {
+                    Some(text) if found.len() < listing.limit => {
+                        let id = Id::Session(*tree).to_string();
+                        let public = Stored::read(&id, text).map(|stored| public_session(*tree, &stored, fields.until));
+                        found.extend(self.unless_corrupt(public)?);
+                    }
+                    Some(_) => {}
+                    None => expired.push(*tree),
+                }
+            }
+            if members.len() < page {
+                break;
+            }
+        }
+        self.forget_expired(partition, call, user, &expired).await?;
+        Ok(found)
+    }
+
+    async fn records(&self, partition: Partition, call: Call, trees: &[Tree]) -> Result<Vec<Fields>> {
+        if trees.is_empty() {
+            return Ok(Vec::new());
+        }
+        let query = |tree: &Tree| Query::Record { key: tree_key(*tree), fields: vec![SESSION.into()] };
+        let replies = self.ask(partition, call, trees.iter().map(query).collect()).await?;
+        replies.into_iter().map(|reply| record(Some(reply))).collect()
+    }
+
+    /// Gives back the places of expired sessions; if one of them is there after all, of none this time.
+    async fn forget_expired(&self, partition: Partition, call: Call, user: &str, expired: &[Tree]) -> Result<()> {
+        for trees in expired.chunks(PAGE) {
+            let mut txn = Txn::new(partition, call.deadline);
+            for tree in trees {
+                txn.checks.push(Check::Absent { key: tree_key(*tree), field: SESSION.into() });
+                txn.effects.push(Effect::Remove { key: sessions_key(user), member: tree.to_string() });
+            }
+            if let Outcome::Refused(..) = self.backend.run(txn).await? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// A session's chains. *Round trips*: two.
+    ///
+    /// # Errors
+    /// `STORAGE_NOT_FOUND` when the session does not exist, `STORAGE_CORRUPT` as for sessions.
+    pub async fn list_chains(&self, call: Call, id: &str, listing: Listing) -> Result<Vec<String>> {
+        let tree = session_id(id)?;
+        let look = Look::new(tree, vec![SESSION.into(), CHAINS.into()]);
+        let latest = self
+            .settle_fresh(call, &look, |view| {
+                session_in(tree, view)?;
+                Ok(view.text(1).map_or(0, |text| match Id::parse(&format!("chn_{tree}{text}")) {
+                    Some(Id::Chain(_, number)) => number,
+                    _ => 0,
+                }))
+            })
+            .await?;
+        let numbered = (1..=latest).map(|number| (number, chain_field(number))).collect();
+        let read = |number, text: &str| {
+            let id = Id::Chain(tree, number).to_string();
+            Stored::read(&id, text).map(|stored| public_chain(tree, number, &stored))
+        };
+        self.list_fields(call, tree, listing.order(numbered), listing.limit, read).await
+    }
+
+    /// A chain's steps. *Round trips*: two.
+    ///
+    /// # Errors
+    /// `STORAGE_NOT_FOUND` when the chain does not exist, `STORAGE_CORRUPT` as for sessions.
+    pub async fn list_steps(&self, call: Call, id: &str, listing: Listing) -> Result<Vec<String>> {
+        let (tree, chain) = chain_id(id)?;
+        let look = Look::new(tree, vec![chain_field(chain)]);
+        let numbered = self
+            .settle_fresh(call, &look, |view| Ok(Self::step_fields(chain, &chain_in(tree, chain, view)?.aside)))
+            .await?;
+        let read = |step, text: &str| {
+            let id = Id::Step(tree, chain, step).to_string();
+            Stored::read(&id, text).map(|stored| public_step(tree, chain, step, &stored))
+        };
+        self.list_fields(call, tree, listing.order(numbered), listing.limit, read).await
+    }
+
+    /// Answers from a look that is made for this call.
+    async fn settle_fresh<T>(
+        &self,
+        call: Call,
+        look: &Look,
+        answer: impl Fn(&super::settle::View) -> Result<T>,
+    ) -> Result<T> {
+        self.settle(call, look, |view, _| answer(view).map(Plan::Answer)).await.map(|settled| settled.value)
+    }
+
+    /// The records in these fields, as far as they are there.
+    async fn list_fields(
+        &self,
+        call: Call,
+        tree: Tree,
+        numbered: Vec<(u32, String)>,
+        limit: usize,
+        read: impl Fn(u32, &str) -> Result<String>,
+    ) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for page in numbered.chunks(PAGE.min(limit.max(1))) {
+            let fields = page.iter().map(|(_, field)| field.clone()).collect();
+            let replies = self.ask(tree.partition(), call, vec![Query::Record { key: tree_key(tree), fields }]).await?;
+            let texts = record(replies.into_iter().next())?.texts;
+            for ((number, _), text) in page.iter().zip(texts) {
+                if found.len() == limit {
+                    return Ok(found);
+                }
+                if let Some(text) = text {
+                    found.extend(self.unless_corrupt(read(*number, &text))?);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn unless_corrupt(&self, item: Result<String>) -> Result<Option<String>> {
+        match item {
+            Err(error) if error.code == Code::Corrupt && self.policy.skips_corrupt => Ok(None),
+            other => other.map(Some),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! How a record is stored: `<stamp> <schema> <operations> <length><aside><body>`.
+//!
+//! The stamp, `<version>.<operation>`, comes first, so that a check compares a prefix and nothing has to
+//! be parsed by the server. Behind it the version of this format, the operations before the last (so
+//! that a repeated write finds its own), the aside (what the store needs beside the record) and the
+//! record's body: JSON without what its place already tells (ids, version, deadline).
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Code, Error, Result};
+
+/// The version of the stored form. A higher one was written by a later version of this library.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// How many operations before the last one a record remembers.
+const OPERATIONS_KEPT: usize = 7;
+
+/// A record's fields as JSON, in order, with the place of each value.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Body {
+    text: String,
+    spans: Vec<(&'static str, Range<usize>)>,
+}
+
+impl Body {
+    /// Adds a field with any serializable value.
+    pub fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> &mut Self {
+        // Of the types that are put here none can fail to become JSON.
+        let json = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
+        self.raw(name, &json)
+    }
+
+    /// Adds a field if there is a value.
+    pub fn optional<T: Serialize>(&mut self, name: &'static str, value: Option<&T>) -> &mut Self {
+        if let Some(value) = value {
+            self.field(name, value);
+        }
+        self
+    }
+
+    /// Adds a field whose value is JSON already.
+    pub fn raw(&mut self, name: &'static str, json: &str) -> &mut Self {
+        self.text.push(if self.text.is_empty() { '{' } else { ',' });
+        // Writing to a String can't fail.
+        let _ = write!(self.text, "\"{name}\":");
+        let from = self.text.len();
+        self.text.push_str(json);
+        self.spans.push((name, from..self.text.len()));
+        self
+    }
+
+    fn values(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.spans.iter().map(|(name, span)| (*name, self.text.get(span.clone()).unwrap_or_default()))
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.values().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// The JSON object.
+    pub fn json(&self) -> String {
+        if self.text.is_empty() { "{}".to_owned() } else { format!("{}}}", self.text) }
+    }
+
+    /// The fields that differ from `before`, as a JSON object: new values, and `null` for what is gone.
+    pub fn changes_since(&self, before: &Self, version: u64) -> String {
+        let mut changes = Self::default();
+        for (name, value) in self.values().filter(|(name, _)| *name != "updatedAt") {
+            if before.value(name) != Some(value) {
+                changes.raw(name, value);
+            }
+        }
+        for (name, _) in before.values().filter(|(name, _)| self.value(name).is_none()) {
+            changes.raw(name, "null");
+        }
+        changes.field("version", &version).json()
+    }
+
+    /// The fields of a new record that its event does not tell otherwise.
+    pub fn as_created(&self) -> String {
+        let mut created = Self::default();
+        for (name, value) in self.values().filter(|(name, _)| !matches!(*name, "createdAt" | "updatedAt" | "userId")) {
+            created.raw(name, value);
+        }
+        created.json()
+    }
+
+    pub fn differs_from(&self, before: &Self) -> bool {
+        let mine = self.values().filter(|(name, _)| *name != "updatedAt");
+        !mine.eq(before.values().filter(|(name, _)| *name != "updatedAt"))
+    }
+}
+
+/// A record that can be stored.
+pub(super) trait Record: DeserializeOwned {
+    /// Its fields without what its place tells.
+    fn body(&self) -> Body;
+}
+
+/// What the store needs beside the record itself.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Aside {
+    /// Of a chain: whose it is.
+    #[serde(rename = "u", skip_serializing_if = "String::is_empty")]
+    pub user: String,
+    /// Of a chain: the number of its latest step.
+    #[serde(rename = "n", skip_serializing_if = "is_default")]
+    pub steps: u32,
+    /// Of a chain: the numbers of deleted steps.
+    #[serde(rename = "g", skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<u32>,
+    /// Of a chain: its status does not follow its steps.
+    #[serde(rename = "m", skip_serializing_if = "is_default")]
+    pub manual: bool,
+    /// The key that it was created with, for the day that it is deleted.
+    #[serde(rename = "k", skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A record as it is stored, taken apart.
+#[derive(Debug, Clone)]
+pub(super) struct Stored<R> {
+    pub version: u64,
+    /// Version and operation: no two writes have the same.
+    pub stamp: String,
+    operations: String,
+    pub aside: Aside,
+    pub record: R,
+}
+
+impl<R: Record> Stored<R> {
+    /// # Errors
+    /// `STORAGE_CORRUPT` for what is not a stored record, and for a later schema version.
+    pub fn read(id: &str, text: &str) -> Result<Self> {
+        let head = Head::read(id, text)?;
+        let aside = if head.aside.is_empty() { Aside::default() } else { parse(id, head.aside)? };
+        let record = parse(id, head.body)?;
+        Ok(Self { version: head.version, stamp: head.stamp.into(), operations: head.operations.into(), aside, record })
+    }
+
+    /// The first version of a record, by `operation`.
+    pub fn first(operation: &str, record: R, aside: Aside) -> Self {
+        Self { version: 1, stamp: format!("1.{operation}"), operations: String::new(), aside, record }
+    }
+
+    /// The next version of this record, by `operation`.
+    pub fn next(&self, operation: &str, record: R, aside: Aside) -> Self {
+        let last = self.stamp.split_once('.').map(|(_, operation)| operation);
+        let known = last.into_iter().chain(self.operations.split(',').filter(|known| !known.is_empty() && *known != "-"));
+        let operations = known.take(OPERATIONS_KEPT).collect::<Vec<_>>().join(",");
+        let version = self.version + 1;
+        Self { version, stamp: format!("{version}.{operation}"), operations, aside, record }
+    }
+
+    /// The stored text.
+    pub fn text(&self, body: &Body) -> String {
+        let aside = if self.aside == Aside::default() { String::new() } else { serde_json::to_string(&self.aside).unwrap_or_default() };
+        let operations = if self.operations.is_empty() { "-" } else { &self.operations };
+        format!("{} {SCHEMA_VERSION} {operations} {}:{aside}{}", self.stamp, aside.len(), body.json())
+    }
+
+    /// What a stored text of this very version and operation begins with.
+    pub fn prefix(&self) -> String {
+        format!("{} ", self.stamp)
+    }
+}
+
+struct Head<'a> {
+    version: u64,
+    stamp: &'a str,
+    operations: &'a str,
+    aside: &'a str,
+    body: &'a str,
+}
+
+impl<'a> Head<'a> {
+    fn read(id: &str, text: &'a str) -> Result<Self> {
+        let corrupt = || Error::corrupt(id, "its head is not one of ours");
+        let mut parts = text.splitn(4, ' ');
+        let mut part = || parts.next().ok_or_else(corrupt);
+        let (stamp, schema, operations, rest) = (part()?, part()?, part()?, part()?);
+        let version = stamp.split_once('.').and_then(|(version, _)| version.parse().ok()).ok_or_else(corrupt)?;
+        match schema.parse::<u32>() {
+            Ok(SCHEMA_VERSION) => {}
+            Ok(later) if later > SCHEMA_VERSION => {
+                let message = format!("the stored record {id} has schema version {later}; this version reads up to {SCHEMA_VERSION}");
+                return Err(Error::new(Code::Corrupt, message));
+            }
+            _ => return Err(corrupt()),
+        }
+        let (length, rest) = rest.split_once(':').ok_or_else(corrupt)?;
+        let length = length.parse().map_err(|_| corrupt())?;
+        let (aside, body) = rest.split_at_checked(length).ok_or_else(corrupt)?;
+        Ok(Self { version, stamp, operations, aside, body })
+    }
+}
+
+fn parse<T: DeserializeOwned>(id: &str, json: &str) -> Result<T> {
+    // serde's own words may quote the stored value; its place is enough to find it.
+    serde_json::from_str(json).map_err(|error| Error::corrupt(id, &format!("its body breaks at column {}", error.column())))
+}
+
+/// The public JSON of a record: what its place tells, its body, and what comes last.
+pub(super) fn public(front: &[(&str, &str)], body: &Body, back: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(body.text.len() + 160);
+    for (name, value) in front {
+        let _ = write!(out, "{}\"{name}\":\"{value}\"", if out.is_empty() { '{' } else { ',' });
+    }
+    out.push(',');
+    out.push_str(body.text.get(1..).unwrap_or_default());
+    for (name, json) in back {
+        let _ = write!(out, ",\"{name}\":{json}");
+    }
+    out.push('}');
+    out
+}

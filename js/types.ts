@@ -1,0 +1,180 @@
+import type {
+  Chain,
+  ChainData,
+  ChainId,
+  ChainUpdate,
+  CustomEvent,
+  Event,
+  EventId,
+  EventType,
+  Json,
+  JsonObject,
+  Plain,
+  Session,
+  SessionData,
+  SessionId,
+  SessionUpdate,
+  Step,
+  StepData,
+  StepId,
+  StepUpdate,
+  UserId,
+} from './generated/records.js'
+
+/** What the caller's own data look like: `openStorage<{ session: MyMeta; result: MyResult }>()`. */
+export interface Typing {
+  /** `metadata` of sessions. */
+  readonly session?: JsonObject
+  /** `metadata` of chains. */
+  readonly chain?: JsonObject
+  /** `inputs` of steps. */
+  readonly inputs?: JsonObject
+  /** `result` of steps. */
+  readonly result?: Json
+}
+
+type Of<T extends Typing, Key extends keyof Typing, Usual> = T extends { readonly [K in Key]: infer Own }
+  ? Own extends Usual
+    ? Own
+    : Usual
+  : Usual
+
+/** A storage's `Session`. */
+export type SessionOf<T extends Typing> = Session<Of<T, 'session', JsonObject>>
+/** A storage's `SessionData`. */
+export type SessionDataOf<T extends Typing> = SessionData<Of<T, 'session', JsonObject>>
+/** A storage's `SessionUpdate`. */
+export type SessionUpdateOf<T extends Typing> = SessionUpdate<Of<T, 'session', JsonObject>>
+/** A storage's `Chain`. */
+export type ChainOf<T extends Typing> = Chain<Of<T, 'chain', JsonObject>>
+/** A storage's `ChainData`. */
+export type ChainDataOf<T extends Typing> = ChainData<Of<T, 'chain', JsonObject>>
+/** A storage's `ChainUpdate`. */
+export type ChainUpdateOf<T extends Typing> = ChainUpdate<Of<T, 'chain', JsonObject>>
+/** A storage's `Step`. */
+export type StepOf<T extends Typing> = Step<Of<T, 'inputs', JsonObject>, Of<T, 'result', Json>>
+/** A storage's `StepData`. */
+export type StepDataOf<T extends Typing> = StepData<Of<T, 'inputs', JsonObject>>
+/** A storage's `StepUpdate`. */
+export type StepUpdateOf<T extends Typing> = StepUpdate<Of<T, 'inputs', JsonObject>, Of<T, 'result', Json>>
+
+/** What every call takes. */
+export interface CallOptions {
+  /** Aborted, the call rejects with its reason. What was sent already may still be applied. */
+  readonly signal?: AbortSignal
+  /** How long to wait, in ms: 1 to 2^31 - 1. 2,000 unless the storage says otherwise. */
+  readonly timeoutMs?: number
+}
+
+/** What a creation takes. */
+export interface CreateOptions extends CallOptions {
+  /** 1 to 128 code points. A second creation below the same parent with the same key gives the first record. */
+  readonly idempotencyKey?: string
+}
+
+/** What the creation of a chain takes. */
+export interface CreateChainOptions extends CreateOptions {
+  /** `false`: the chain's status does not follow its steps. */
+  readonly rollup?: boolean
+}
+
+/** What an update takes. */
+export interface UpdateOptions extends CallOptions {
+  /** Only if the record has this version, else `ConflictError` with the current record. */
+  readonly ifVersion?: number
+}
+
+/** What a list takes. */
+export interface ListOptions extends CallOptions {
+  /** At most so many; all unless given. */
+  readonly limit?: number
+  /** The order of creation (`asc`, the default) or the other way. */
+  readonly order?: 'asc' | 'desc'
+}
+
+/** Which events. */
+export interface EventsQuery {
+  /** The events of this session: either this or `userId`. */
+  readonly sessionId?: SessionId | string
+  /** The events of all sessions of this user, deleted ones included. */
+  readonly userId?: UserId | string
+  /** Only later ones: than a date, or than an event of this session. */
+  readonly after?: Date | EventId | string
+  /** Only earlier ones. */
+  readonly before?: Date | EventId | string
+  /** Only these types. */
+  readonly types?: readonly EventType[]
+  /** At most so many: 1 to 1,000; 100 unless given. */
+  readonly limit?: number
+  /** Where an earlier page ended. */
+  readonly cursor?: string
+}
+
+/** A page of events, the oldest first. */
+export interface EventPage {
+  readonly items: Event[]
+  /** Stands behind the last event looked at: pass it to go on, now or later. */
+  readonly cursor: string
+}
+
+/** How a storage is doing. */
+export interface Status {
+  readonly state: 'healthy' | 'degraded' | 'recovering' | 'closed'
+  readonly backend: 'memory' | 'redis'
+  /** Open connections to a server. */
+  readonly connections: number
+  /** Calls that wait for an answer. */
+  readonly pending: number
+  /** Transactions since the storage was opened. */
+  readonly operations: number
+  /** Transactions that a check refused: a normal answer. */
+  readonly refused: number
+  /** Transactions that could not be answered. */
+  readonly failed: number
+  /** What went wrong last, until it is well again; without secrets. */
+  readonly lastError: string | null
+}
+
+/** A function of the current record that gives the update; called again when another writer was faster. */
+export type Updater<Current, Update> = (current: Current) => Update | Promise<Update>
+
+/** The interface of every storage, whatever it stands on. */
+export interface IStorage<T extends Typing = Typing> {
+  createSession(userId: UserId | string, data: SessionDataOf<T>, options?: CreateOptions): Promise<SessionOf<T>>
+  getSession(sessionId: SessionId | Plain, options?: CallOptions): Promise<SessionOf<T> | null>
+  updateSession(
+    sessionId: SessionId | Plain,
+    updates: SessionUpdateOf<T> | Updater<SessionOf<T>, SessionUpdateOf<T>>,
+    options?: UpdateOptions,
+  ): Promise<SessionOf<T>>
+  deleteSession(sessionId: SessionId | Plain, options?: CallOptions): Promise<void>
+  listSessions(userId: UserId | string, options?: ListOptions): Promise<SessionOf<T>[]>
+  touchSession(sessionId: SessionId | Plain, options?: CallOptions): Promise<SessionOf<T>>
+
+  createChain(sessionId: SessionId | Plain, data: ChainDataOf<T>, options?: CreateChainOptions): Promise<ChainOf<T>>
+  getChain(chainId: ChainId | Plain, options?: CallOptions): Promise<ChainOf<T> | null>
+  updateChain(
+    chainId: ChainId | Plain,
+    updates: ChainUpdateOf<T> | Updater<ChainOf<T>, ChainUpdateOf<T>>,
+    options?: UpdateOptions,
+  ): Promise<ChainOf<T>>
+  deleteChain(chainId: ChainId | Plain, options?: CallOptions): Promise<void>
+  listChains(sessionId: SessionId | Plain, options?: ListOptions): Promise<ChainOf<T>[]>
+
+  createStep(chainId: ChainId | Plain, data: StepDataOf<T>, options?: CreateOptions): Promise<StepOf<T>>
+  getStep(stepId: StepId | Plain, options?: CallOptions): Promise<StepOf<T> | null>
+  updateStep(
+    stepId: StepId | Plain,
+    updates: StepUpdateOf<T> | Updater<StepOf<T>, StepUpdateOf<T>>,
+    options?: UpdateOptions,
+  ): Promise<StepOf<T>>
+  deleteStep(stepId: StepId | Plain, options?: CallOptions): Promise<void>
+  listSteps(chainId: ChainId | Plain, options?: ListOptions): Promise<StepOf<T>[]>
+
+  appendEvent(sessionId: SessionId | Plain, event: CustomEvent, options?: CallOptions): Promise<Event>
+  events(query: EventsQuery, options?: CallOptions): Promise<EventPage>
+
+  status(): Promise<Status>
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}

@@ -1,0 +1,19 @@
+// `npm run bench`: builds as for a release, starts a Redis of its own, and runs benchmark/run.mjs against it.
+// Arguments go there: npm run bench -- --quick memory
+import { join } from 'node:path'
+import { installPackages, prepare } from './prepare.mjs'
+import { startRedis } from './servers.mjs'
+import { root, run, runMain } from './system.mjs'
+
+await runMain(async () => {
+  await prepare({ profile: 'release' })
+  // The peers are installed apart: nobody but the benchmark needs them.
+  await installPackages(join(root, 'benchmark'))
+  const redis = await startRedis()
+  const env = { ...process.env, BENCH_REDIS_URL: redis.url }
+  const code = await run(process.execPath, [join(root, 'benchmark/run.mjs'), ...process.argv.slice(2)], {
+    env,
+  })
+  await redis.stop()
+  return code
+})
