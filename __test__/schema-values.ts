@@ -286,7 +286,7 @@ export const names = Object.keys(valid) as Name[]
 
 /** Sets what may be `__proto__` without touching the prototype. */
 function put(target: object, key: PropertyKey, value: unknown): void {
-  Object.defineProperty(target, key, { value, enumerable: true, writable: true, configurable: true })
+  Reflect.defineProperty(target, key, { value, enumerable: true, writable: true, configurable: true })
 }
 
 interface Change {
@@ -300,9 +300,9 @@ function changed(value: Record<string, unknown>, { kind, at, key, value: other }
   const keys = Object.keys(value)
   const chosen = keys[at % Math.max(keys.length, 1)] ?? 'title'
   const inner = value[chosen]
-  if (kind === 'drop') delete value[chosen]
+  if (kind === 'drop') Reflect.deleteProperty(value, chosen)
   else if (kind === 'add') put(value, key, other)
-  else if (kind === 'item' && Array.isArray(inner)) inner.splice(at % (inner.length + 1), 0, other)
+  else if (kind === 'item' && Array.isArray(inner)) value[chosen] = [other, ...inner]
   else if (kind === 'inside' && typeof inner === 'object' && inner !== null) put(inner, key, other)
   else value[chosen] = other
 }

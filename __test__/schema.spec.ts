@@ -47,8 +47,7 @@ function same(name: Name, value: unknown): void {
 
 const { compile: ajv } = (() => {
   const instance = new Ajv2020({ strict: true, strictTypes: false, allErrors: true })
-  const exact = (text: string) => /^\d{4}-.{19}Z$/.test(text) && isIso(text)
-  instance.addFormat('date-time', exact)
+  instance.addFormat('date-time', isIso)
   const compile = (name: Name): ValidateFunction => {
     const file = join(import.meta.dirname, '..', 'schemas', `${upper(name)}.json`)
     return instance.compile(JSON.parse(readFileSync(file, 'utf8')))
@@ -58,7 +57,7 @@ const { compile: ajv } = (() => {
 
 function isIso(text: string): boolean {
   const date = new Date(text)
-  return !Number.isNaN(date.getTime()) && date.getTime() >= 0 && date.toISOString() === text
+  return text.length === 24 && date.getTime() >= 0 && date.toISOString() === text
 }
 
 /** A JSON value as JavaScript has it: ISO texts of date fields as `Date`. */

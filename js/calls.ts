@@ -11,6 +11,7 @@ import type { CallOptions } from './types.js'
 const ID_IS_VALUE = 1
 const DATA_TAGGED = 2
 const OPTIONS_TAGGED = 4
+const ID_TAGGED = 8
 
 /** The first character of an error's text. */
 const ERROR = 33
@@ -64,14 +65,14 @@ export class Calls {
   /** Makes a call about a record that an id names. */
   byId(operation: number, id: unknown, data: unknown, options: unknown, revive: Revive, hasData: boolean): Promise<unknown> {
     if (typeof id === 'string') return this.#call(operation, id, 0, data, options, revive, hasData)
-    const { text } = encode(id, true)
-    return this.#call(operation, text, ID_IS_VALUE, data, options, revive, hasData)
+    const { text, tagged } = encode(id)
+    return this.#call(operation, text, ID_IS_VALUE | (tagged ? ID_TAGGED : 0), data, options, revive, hasData)
   }
 
   /** Makes a call about a user, whose name may be any text. */
   byUser(operation: number, user: unknown, data: unknown, options: unknown, revive: Revive, hasData: boolean): Promise<unknown> {
     const { text, tagged } = encode(user)
-    return this.#call(operation, text, tagged ? ID_IS_VALUE : 0, data, options, revive, hasData)
+    return this.#call(operation, text, tagged ? ID_TAGGED : 0, data, options, revive, hasData)
   }
 
   #call(

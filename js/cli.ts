@@ -57,7 +57,7 @@ async function record(args: Arguments): Promise<number> {
   const interruption = new AbortController()
   const onSignal = () => interruption.abort()
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
-  const storage = await openStorage({ logger: { info: () => {}, warn: note, error: note } })
+  const storage = await openStorage({ logger: { info: note } })
   try {
     const { backend } = await storage.status()
     if (backend === 'memory') note('memory storage: nothing outlives this process')

@@ -13,8 +13,10 @@ export interface Encoded {
   readonly tagged: boolean
 }
 
-/** Arrays and objects are followed so deep and no deeper: the same bound as in Rust. */
+/** A JSON value nests no deeper than this: the same bound as in Rust. */
 export const DEEPEST = 1_000
+/** What is written down may hold JSON values some levels below its root. */
+const DEEPEST_WRITTEN = DEEPEST + 8
 /** So many values are written down: an object that is shared again and again could hold 2^64. */
 export const MOST_NODES = 4_000_000
 /** So many UTF-16 units of strings: half of what one string of V8 can hold. */
@@ -61,7 +63,7 @@ function isJson(value: unknown, depth: number): boolean {
 }
 
 function isJsonContainer(value: object, depth: number): boolean {
-  if (depth >= DEEPEST) return false
+  if (depth >= DEEPEST_WRITTEN) return false
   const prototype: unknown = Object.getPrototypeOf(value)
   if (Array.isArray(value)) {
     if (prototype !== Array.prototype || hasToJson(value)) return false
@@ -72,7 +74,7 @@ function isJsonContainer(value: object, depth: number): boolean {
     }
     return true
   }
-  if (prototype !== Object.prototype && prototype !== null) return false
+  if (prototype !== Object.prototype && (prototype !== null || 'constructor' in value)) return false
   if (hasToJson(value)) return false
   for (const key in value) {
     if (--nodes < 0 || !isJson((value as Record<string, unknown>)[key], depth + 1)) return false
@@ -110,7 +112,7 @@ function writeObject(value: object, depth: number, around: Set<object>): string 
     if (--nodes < 0) return tag('big', name)
     const array = Array.isArray(value)
     if (!array && !isPlainObject(value)) return writeInstance(value, name)
-    if (depth >= DEEPEST) return tag('deep', name)
+    if (depth >= DEEPEST_WRITTEN) return tag('deep', name)
     around.add(value)
     const text = array ? writeArray(value, depth, around) : writeFields(value, name, depth, around)
     around.delete(value)

@@ -60,6 +60,8 @@ export interface StorageOptions {
 /** Where `openStorage` says what it does. */
 export interface Logger {
   info(message: string): void
+  warn?(message: string): void
+  error?(message: string): void
 }
 
 /** What `openStorage` takes. */

@@ -67,6 +67,11 @@ function guardsOf(schemas: unknown): string {
   return `{${texts.join(',')}}`
 }
 
+function late({ operation, retryable, attempts, outcome }: ConflictError): TimeoutError {
+  const message = 'the deadline passed while other writers were faster'
+  return new TimeoutError({ code: 'STORAGE_TIMEOUT', message, operation, retryable, attempts, outcome })
+}
+
 /** The environment that chooses a backend where the options do not. */
 export interface Environment {
   readonly nodeEnv: string
@@ -252,7 +257,7 @@ export abstract class StorageBase<T extends Typing = Typing> implements IStorage
       } catch (error) {
         const lost = error instanceof ConflictError && error.code === 'STORAGE_CONFLICT'
         if (!lost || ifVersion !== undefined || called === UPDATER_CALLS) throw error
-        if (Date.now() > deadline) throw new TimeoutError({ ...error, message: 'the deadline passed between two tries' })
+        if (Date.now() > deadline) throw late(error)
         current = error.current as { version: number }
       }
     }

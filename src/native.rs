@@ -27,6 +27,8 @@ const ID_IS_VALUE: u32 = 1;
 const DATA_TAGGED: u32 = 2;
 /// The options are in the tagged form.
 const OPTIONS_TAGGED: u32 = 4;
+/// The first argument is a value in the tagged form.
+const ID_TAGGED: u32 = 8;
 
 /// A storage on memory, or on Redis over a socket that JavaScript owns.
 #[napi]
@@ -71,6 +73,7 @@ impl NativeStorage {
             operation,
             id,
             id_is_value: flags & ID_IS_VALUE != 0,
+            id_tagged: flags & ID_TAGGED != 0,
             data: text(data, DATA_TAGGED),
             options: text(options, OPTIONS_TAGGED),
         };

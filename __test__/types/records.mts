@@ -2,6 +2,7 @@
 import {
   type Chain,
   type Event,
+  type EventPage,
   type IStorage,
   type JsonObject,
   MemoryStorage,
@@ -56,7 +57,8 @@ storage.updateSession(session.sessionId, (current) => ({ tags: [...current.tags,
 storage.updateStep(step.stepId, { status: 'completed', result: { lines: ['ok'] } }, { timeoutMs: 100 })
 
 const page = await storage.events({ sessionId: session.sessionId, types: ['step:completed'], limit: 10 })
-same<typeof page, { items: Event[]; cursor: string }>()
+same<typeof page, EventPage>()
+same<(typeof page)['items'][number], Event>()
 
 try {
   await storage.getSession('not one')

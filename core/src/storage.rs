@@ -25,9 +25,11 @@ pub const DEFAULT_TIMEOUT_MS: u64 = 2_000;
 #[derive(Debug, Clone)]
 pub struct Request {
     pub operation: Operation,
-    /// The first argument: an id's own text, or a value in the face's form if `id_is_value`.
+    /// The first argument: an id's own text, or a value in the face's form if `id_is_value`. A user's id is
+    /// always such a value.
     pub id: String,
     pub id_is_value: bool,
+    pub id_tagged: bool,
     pub data: Option<Text>,
     pub options: Option<Text>,
 }
@@ -339,7 +341,7 @@ impl Given<'_> {
     }
 
     fn user(&mut self) -> Option<String> {
-        let input = Input { text: &self.request.id, tagged: self.request.id_is_value };
+        let input = Input { text: &self.request.id, tagged: self.request.id_tagged };
         self.take(schema::check_user_id(input, self.limits))
     }
 
@@ -381,7 +383,7 @@ impl Given<'_> {
         if !self.request.id_is_value {
             return id_issue(name, &self.request.id);
         }
-        let input = Input { text: &self.request.id, tagged: true };
+        let input = Input { text: &self.request.id, tagged: self.request.id_tagged };
         schema::check_text(input, name, 1, self.limits.id_code_points).err().and_then(|issues| issues.0.into_iter().next())
     }
 

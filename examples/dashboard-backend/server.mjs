@@ -14,9 +14,7 @@ if (!Number.isInteger(wished) || wished < 0 || wished > 65_535)
   fail(`PORT must be a number from 0 to 65535, not "${process.env.PORT}"`)
 
 const warn = (/** @type {string} */ text) => console.error(text)
-const storage = await openStorage({ logger: { info: () => {}, warn, error: warn } }).catch((error) =>
-  fail(error.message),
-)
+const storage = await openStorage({ logger: { info: warn } }).catch((error) => fail(error.message))
 const recordings = new Recordings(storage)
 const app = buildApp(storage, { recordings })
 

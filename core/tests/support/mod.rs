@@ -50,7 +50,7 @@ pub async fn call(storage: &Storage, name: &str, id: &str, data: &str, options: 
     let operation = *Operation::ALL.iter().find(|operation| operation.name() == name).expect("an operation");
     let text = |text: &str| (!text.is_empty()).then(|| Text { text: text.to_owned(), tagged: false });
     let id = if operation.id_name() == "userId" { serde_json::to_string(id).unwrap() } else { id.to_owned() };
-    let request = Request { operation, id, id_is_value: false, data: text(data), options: text(options) };
+    let request = Request { operation, id, id_is_value: false, id_tagged: false, data: text(data), options: text(options) };
     let answer = storage.perform(request).await?;
     Ok(if answer.is_empty() { serde_json::Value::Null } else { serde_json::from_str(&answer).unwrap() })
 }
