@@ -39,8 +39,6 @@ export declare class NativeStorage {
   status(): string
   /** Calls under way fail with `STORAGE_CLOSED`; so does every later one. */
   close(): void
-  /** Panics inside a call, to show that the process lives on. */
-  testPanic(): string
 }
 
 /** Checks a value against a schema: `=` and its canonical JSON, or `!` and the JSON array of issues. */

@@ -10,7 +10,7 @@ import {
   ValidationError,
 } from './support/flowkeep.js'
 import { type Hostile, hostiles, malformedIds } from './support/hostile.js'
-import { ordinary } from './support/legal.js'
+import { isLegal, ordinary } from './support/legal.js'
 import type { Ids } from './support/methods.js'
 import { type Parameter, parameters } from './support/parameters.js'
 import { census, rawClient, redisUrl, sweep, uniquePrefix } from './support/redis.js'
@@ -38,8 +38,9 @@ afterAll(async () => {
   client.disconnect()
 })
 
-/** What came of one call. */
+/** What came of one call. A foreign error is none of ours. */
 type Outcome =
+  | { kind: 'foreign'; print: string }
   | { kind: 'error'; error: StorageError; print: unknown }
   | { kind: 'value'; value: unknown; print: unknown }
 
@@ -98,15 +99,17 @@ async function outcome(place: Place, parameter: Parameter, value: unknown): Prom
   if (!(promise instanceof Promise)) return 'gave no promise'
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<string>((resolve) => {
-    timer = setTimeout(resolve, 15_000, 'never settled')
+    timer = setTimeout(resolve, 5000, 'never settled')
   })
   const settled = promise.then(
     (answer): Outcome => {
       const got = parameter.read?.(answer)
       return { kind: 'value', value: got, print: { value: value === undefined ? 'as it was' : got } }
     },
-    (error: unknown) =>
-      error instanceof StorageError ? refused(error) : `rejected with ${String(error).slice(0, 200)}`,
+    (error: unknown): Outcome =>
+      error instanceof StorageError
+        ? refused(error)
+        : { kind: 'foreign', print: `rejected with ${String(error).slice(0, 200)}` },
   )
   try {
     return await Promise.race([settled, late])
@@ -128,15 +131,16 @@ function verdict(
   value: unknown,
   result: Outcome,
 ): string | undefined {
+  const legal = isLegal(parameter.legal, value)
   if (result.kind === 'value') {
-    if (!parameter.legal(value)) return 'was accepted'
-    return parameter.read === undefined || comesBack(value, result.value)
-      ? undefined
-      : 'came back as another value'
+    if (!legal) return 'was accepted'
+    const exact = parameter.read === undefined || hostile.changing || comesBack(value, result.value)
+    return exact ? undefined : 'came back as another value'
   }
+  if (result.kind === 'foreign') return legal && parameter.calls ? undefined : result.print
   const { error } = result
   if (hostile.text !== undefined && shows(error, hostile.text)) return 'is shown at length in a message'
-  if (parameter.legal(value)) return undefined
+  if (legal) return undefined
   if (!(error instanceof ValidationError))
     return `is a ${error.name} ${error.code}: ${error.message.slice(0, 100)}`
   const at = error.issues.map((issue) => issue.path.slice(0, parameter.path.length))

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { ClosedError, openStorage, RedisAdapter, StorageError } from './support/flowkeep.js'
 import { rawClient, redisUrl, sweep, uniquePrefix } from './support/redis.js'
 import { refusal } from './support/refusal.js'
-import { freePort } from './support/server.js'
+import { freePort, ScriptedServer } from './support/server.js'
 
 const dist = JSON.stringify(join(import.meta.dirname, '../dist/index.js'))
 const prefix = uniquePrefix()
@@ -69,17 +69,28 @@ describe.each(kinds)('a process on %s ends by itself', (_name, storage) => {
   })
 })
 
-it('close() with calls under way to a server that never answers ends them and the process', async () => {
-  const port = await freePort()
-  await endsByItself(`
-    const storage = new RedisAdapter('redis://127.0.0.1:${port}', { timeoutMs: 60_000 })
-    const call = storage.createSession('demo', {}).then(() => 'answered', (error) => error.code)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-    const from = Date.now()
-    await storage.close()
-    if (Date.now() - from > 1000) throw new Error('close() took ' + (Date.now() - from) + ' ms')
-    const code = await call
-    if (code !== 'STORAGE_CLOSED' && code !== 'STORAGE_UNAVAILABLE') throw new Error(code)`)
+describe('close() with a call under way ends the call and the process', () => {
+  const closes = (port: number) =>
+    endsByItself(`
+      const storage = new RedisAdapter('redis://127.0.0.1:${port}', { timeoutMs: 60_000 })
+      const call = storage.createSession('demo', {}).then(() => 'answered', (error) => error.code)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      const from = Date.now()
+      await storage.close()
+      const code = await call
+      if (Date.now() - from > ${END_MS}) throw new Error('close() took ' + (Date.now() - from) + ' ms')
+      if (code !== 'STORAGE_CLOSED' && code !== 'STORAGE_UNAVAILABLE') throw new Error(code)`)
+
+  it('when nobody listens', async () => closes(await freePort()))
+
+  it('when the server never answers', async () => {
+    const silent = await ScriptedServer.start(() => {})
+    try {
+      await closes(Number(new URL(silent.url).port))
+    } finally {
+      await silent.dispose()
+    }
+  })
 })
 
 describe.each(['memory', 'redis'] as const)('on %s', (backend) => {
@@ -97,21 +108,23 @@ describe.each(['memory', 'redis'] as const)('on %s', (backend) => {
     await outer.close()
   })
 
-  it('a panic in the native part is an error, and the process and the storage live on', async () => {
-    await using storage = await open()
-    const { sessionId } = await storage.createSession('demo', {})
-    for (let i = 0; i < 3; i++) {
-      const panic = Promise.resolve().then(() => (storage as unknown as Hooked)['~testPanic']())
-      await refusal(panic, StorageError, 'STORAGE_INTERNAL')
-    }
-    expect(await storage.getSession(sessionId)).not.toBeNull()
-  })
+  // Builds for tests take these ids as a request to panic: in the call, or behind an answer of the backend.
+  it.each(['test-panic', 'test-panic-later'])(
+    '%s is an error, and process and storage live on',
+    async (id) => {
+      await using storage = await open()
+      const { sessionId } = await storage.createSession('demo', {})
+      for (let i = 0; i < 3; i++) await refusal(storage.getSession(id), StorageError, 'STORAGE_INTERNAL')
+      const [broken, whole] = await Promise.allSettled([
+        storage.getSession(id),
+        storage.getSession(sessionId),
+      ])
+      expect(broken.status).toBe('rejected')
+      expect(whole).toMatchObject({ status: 'fulfilled', value: { sessionId } })
+      expect((await storage.status()).pending).toBe(0)
+    },
+  )
 })
-
-/** What a build with test hooks has beside the public methods. */
-interface Hooked {
-  '~testPanic'(): Promise<never>
-}
 
 it('a storage that was never used closes', async () => {
   const storage = new RedisAdapter(`redis://127.0.0.1:${await freePort()}`)

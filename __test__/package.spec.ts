@@ -165,11 +165,12 @@ it('contains what it should and nothing else', async () => {
   expect(platformFiles).toEqual(['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', binary, 'package.json'].sort())
 })
 
-it('has no test hook in the binary that ships', () => {
-  const name = `flowkeep.${platformPackage().replace('flowkeep-', '')}.node`
-  const hooks = (folder: string) => readFileSync(join(folder, name)).includes('testPanic')
-  expect(hooks(installed(platformPackage()))).toBe(false)
-  expect(hooks(root), 'the binary that the tests load has them').toBe(true)
+it('has no test hook in the binary that ships', async () => {
+  const code = `require('flowkeep').openStorage({ backend: 'memory' })
+    .then((storage) => storage.getSession('test-panic'))
+    .catch((error) => console.log(error.code))`
+  const { stdout } = await run(process.execPath, ['-e', code], { cwd: project })
+  expect(stdout.trim()).toBe('STORAGE_INVALID')
 })
 
 it('the command is installed and answers', async () => {

@@ -105,12 +105,12 @@ describe.each(kinds)('a damaged record: $name', (kind) => {
     })
   })
 
-  it('can be deleted', async () => {
-    const { parent, good, bad, fine } = await family(() => 'garbage')
+  it.skipIf(kind.name === 'Session')('goes with its parent', async () => {
+    const { parent, bad } = await family(() => 'garbage')
     await withReader('throw', async ({ storage }) => {
-      await kind.remove(storage, bad)
+      if (kind.name === 'Chain') await storage.deleteSession(parent)
+      else await storage.deleteChain(parent)
       expect(await kind.get(storage, bad)).toBeNull()
-      expect((await kind.list(storage, parent)).map((record) => idOf(kind, record))).toEqual([good, fine])
     })
   })
 

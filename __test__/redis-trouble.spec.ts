@@ -153,7 +153,7 @@ describe('a password', () => {
     const url = `redis://user:hidden-word@127.0.0.1:${await freePort()}`
     expect(shown(await rejection(adapter(url).listSessions('ann')))).not.toContain('hidden-word')
     for (const bad of [
-      'redis://user:hidden-word@',
+      'redis://user:hidden-word@host/name',
       'redis://user:hidden-word@host:port',
       'http://user:hidden-word@host',
       ' redis//user:hidden-word@host',

@@ -24,7 +24,8 @@ type Verdict = { data: unknown } | { issues: readonly unknown[] }
 /** The same value whichever prototype its objects have; half surrogates, which Rust can't hold, as U+FFFD. */
 function normal(value: unknown): unknown {
   if (typeof value === 'string') return value.replace(/\p{Surrogate}/gu, '\ufffd')
-  if (typeof value !== 'object' || value === null || value instanceof Date) return value
+  if (value instanceof Date) return `Date ${value.getTime()}`
+  if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return Array.from(value, normal)
   const entries = Object.entries(value).filter(([, field]) => field !== undefined)
   return new Map(entries.map(([key, field]) => [normal(key), normal(field)]))

@@ -1,5 +1,5 @@
 import type { NativeStorage } from '../native.js'
-import { encode } from './encode.js'
+import { encode, isPlainObject } from './encode.js'
 import { errorOf } from './errors.js'
 import type { Json } from './generated/records.js'
 import { operations } from './native-binding.js'
@@ -35,19 +35,22 @@ interface Split {
 
 const NO_OPTIONS: Split = { signal: undefined, text: undefined, tagged: false }
 
-/** The signal is for us, the rest for the engine, which also judges what is no signal. */
+/** The signal is for us, the rest for the engine, which also judges what is no signal and what are no options. */
 function split(options: unknown): Split {
   if (options === undefined) return NO_OPTIONS
   let signal: AbortSignal | undefined
   let rest = options
   try {
-    const { signal: given, ...others } = options as CallOptions
-    if (given === undefined || given instanceof AbortSignal) {
-      signal = given
-      if (typeof options === 'object' && options !== null && !Array.isArray(options)) rest = others
+    // Nothing but a plain object is taken apart: a text or a list could have millions of properties.
+    if (typeof options === 'object' && options !== null && isPlainObject(options)) {
+      const { signal: given, ...others } = options as CallOptions
+      if (given === undefined || given instanceof AbortSignal) {
+        signal = given
+        rest = others
+      }
     }
   } catch {
-    // A getter that throws, or no object at all: the engine is told what there is.
+    // A getter that throws: the engine is told so.
   }
   return { signal, ...encode(rest) }
 }

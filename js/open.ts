@@ -77,7 +77,7 @@ export interface OpenOptions extends StorageOptions {
 /** A storage in this process: nothing outlives it. */
 export class MemoryStorage<T extends Typing = Typing> extends StorageBase<T> {
   constructor(options: StorageOptions = {}) {
-    super({ ...options, backend: 'memory' })
+    super(options, { backend: 'memory' })
   }
 }
 
@@ -91,14 +91,14 @@ export class RedisAdapter<T extends Typing = Typing> extends StorageBase<T> {
    * @throws ConfigError, UnsupportedError
    */
   constructor(url: string, options: StorageOptions = {}) {
-    super({ ...options, backend: 'redis', url })
+    super(options, { backend: 'redis', url })
   }
 }
 
 /** A storage as `openStorage` chooses it. */
 class OpenedStorage<T extends Typing> extends StorageBase<T> {
   constructor(options: OpenOptions, environment: Environment) {
-    super(options, environment)
+    super(options, {}, environment)
   }
 }
 

@@ -1,5 +1,5 @@
 import { Calls, numberOf, type Revive } from './calls.js'
-import { encode } from './encode.js'
+import { encode, isPlainObject } from './encode.js'
 import { ConflictError, errorOf, TimeoutError } from './errors.js'
 import type { ChainId, CustomEvent, Event, Plain, SessionId, StepId, UserId } from './generated/records.js'
 import { NativeStorage } from './native-binding.js'
@@ -51,16 +51,20 @@ const EVENTS = numberOf('events')
 /** How often a function of the current record is called for one update, at the most. */
 const UPDATER_CALLS = 100
 
-/** The engine's settings, as texts: the options, `limits`, `schemas`. */
-function settingsOf(options: object): { texts: string[]; tagged: boolean } {
+/** The engine's settings, as texts: the options, `limits`, `schemas`. `fixed` are options that the class decides. */
+function settingsOf(options: unknown, fixed: object): { texts: string[]; tagged: boolean } {
+  if (typeof options !== 'object' || options === null || !isPlainObject(options)) {
+    const { text, tagged } = encode(options)
+    return { texts: [text], tagged }
+  }
   const { limits, schemas, logger: _, ...rest } = options as Record<string, unknown>
-  const { text, tagged } = encode(rest)
+  const { text, tagged } = encode({ ...rest, ...fixed })
   const guards = schemas === undefined ? '' : guardsOf(schemas)
   return { texts: [text, limits === undefined ? '' : encode(limits).text, guards], tagged }
 }
 
 function guardsOf(schemas: unknown): string {
-  if (typeof schemas !== 'object' || schemas === null) return encode(schemas).text
+  if (typeof schemas !== 'object' || schemas === null || !isPlainObject(schemas)) return encode(schemas).text
   const texts = Object.entries(schemas)
     .filter(([, schema]) => schema !== undefined)
     .map(([name, schema]) => `${JSON.stringify(name)}:${toJsonSchema(schema)}`)
@@ -78,9 +82,9 @@ export interface Environment {
   readonly redisUrl: string
 }
 
-function open(options: object, environment: Environment | undefined): NativeStorage {
+function open(options: unknown, fixed: object, environment: Environment | undefined): NativeStorage {
   try {
-    const { texts, tagged } = settingsOf(options)
+    const { texts, tagged } = settingsOf(options, fixed)
     const variables = environment ? [environment.nodeEnv, environment.redisUrl] : []
     return new NativeStorage(texts, tagged, variables)
   } catch (error) {
@@ -96,8 +100,8 @@ export abstract class StorageBase<T extends Typing = Typing> implements IStorage
   readonly #calls: Calls
 
   /** @internal */
-  protected constructor(options: object, environment?: Environment) {
-    this.#native = open(options, environment)
+  protected constructor(options: unknown, fixed: object, environment?: Environment) {
+    this.#native = open(options, fixed, environment)
     this.#carrier = this.#native.address.length > 0 ? new Carrier(this.#native) : undefined
     this.#calls = new Calls(this.#native, this.#carrier)
   }

@@ -1,6 +1,7 @@
 // Brings a clone to the point where it runs: npm packages, the addon (cargo, through napi), dist/ (tsc).
 // Work that is up to date is skipped. Used by start, test and pack; alone it is `npm run build`:
 //   node scripts/prepare.mjs [--quick | --release] [--test-hooks]
+import { createHash } from 'node:crypto'
 import {
   chmodSync,
   copyFileSync,
@@ -10,6 +11,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from 'node:fs'
 import { basename, join } from 'node:path'
 import {
@@ -79,11 +81,42 @@ export async function installPackages(folder = root) {
 export const shippedFolder = join(root, 'target/addon/shipped')
 const hooksFolder = join(root, 'target/addon/hooks')
 
+// What the addon is made of. Cargo would find out by itself, but it keeps one binary only: going from the one with
+// hooks to the one that ships and back would compile every time.
+const ingredients = [
+  'src',
+  'core/src',
+  'core/Cargo.toml',
+  'Cargo.toml',
+  'Cargo.lock',
+  'build.rs',
+  'package.json',
+]
+
+function stampOf(settings) {
+  const hash = createHash('sha256').update(`${settings}\n${capture('rustc', ['-vV'])}`)
+  const add = (path) => {
+    const { mtimeMs, size } = statSync(path)
+    hash.update(`${path} ${mtimeMs} ${size}\n`)
+  }
+  for (const name of ingredients) {
+    const path = join(root, name)
+    const folder = statSync(path).isDirectory()
+    const inside = folder ? readdirSync(path, { recursive: true }).sort() : []
+    for (const part of folder ? inside : ['']) add(join(path, part))
+  }
+  return hash.digest('hex')
+}
+
 async function napiBuild(into, profile, features, quiet) {
+  const stamp = stampOf([profile, process.env.RUSTFLAGS, ...features].join(' '))
+  const stampFile = join(into, 'stamp')
+  if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return
   const cli = join(root, 'node_modules/@napi-rs/cli/dist/cli.js')
   const args = ['build', '--platform', '--profile', profile, '--js', 'native.js', '--dts', 'native.d.ts']
   const stdio = quiet ? ['ignore', 'ignore', 'inherit'] : 'inherit'
   await must(process.execPath, [cli, ...args, '--output-dir', into, ...features], { stdio })
+  writeFileSync(stampFile, stamp)
 }
 
 /** Builds the addon as it ships, into `shippedFolder` alone. `profile` is one of Cargo.toml. */

@@ -79,12 +79,12 @@ impl NativeStorage {
         };
         if self.mux.is_none() {
             return Either::A(guarded::text(Some(operation), || {
-                let answer = poll_now(pin!(self.storage.perform(request)));
+                let answer = poll_now(pin!(perform(&self.storage, request)));
                 tasks::text(operation, answer.unwrap_or_else(|| Err(Error::internal("memory had to wait"))))
             }));
         }
         let storage = Arc::clone(&self.storage);
-        let answer = Box::pin(async move { storage.perform(request).await });
+        let answer = Box::pin(async move { perform(&storage, request).await });
         match self.tasks.borrow_mut().begin(operation, answer) {
             Ok(text) => Either::A(text),
             Err(ticket) => Either::B(ticket),
@@ -158,14 +158,6 @@ impl NativeStorage {
         guarded::or_default(|| self.with_mux(Mux::close));
     }
 
-    /// Panics inside a call, to show that the process lives on.
-    #[cfg(feature = "test-hooks")]
-    #[napi]
-    #[expect(clippy::panic, reason = "the point of this hook")]
-    pub fn test_panic(&self) -> String {
-        guarded::text(None, || panic!("asked to"))
-    }
-
     fn with_mux(&self, act: impl FnOnce(&Mux)) {
         if let Some(mux) = &self.mux {
             act(mux);
@@ -190,6 +182,26 @@ impl NativeStorage {
             committed + refused + failed,
             serde_json::to_string(&last_error).unwrap_or_default(),
         )
+    }
+}
+
+#[cfg(not(feature = "test-hooks"))]
+async fn perform(storage: &Storage, request: Request) -> Result<String> {
+    storage.perform(request).await
+}
+
+/// In builds for tests an id can ask for a panic, at once or behind an answer of the backend.
+#[cfg(feature = "test-hooks")]
+#[expect(clippy::panic, reason = "the point of this hook")]
+async fn perform(storage: &Storage, request: Request) -> Result<String> {
+    match request.id.as_str() {
+        "test-panic" => panic!("asked to"),
+        "test-panic-later" => {
+            let id = "ses_00000000000000000000".to_owned();
+            storage.perform(Request { id, ..request }).await?;
+            panic!("asked to")
+        }
+        _ => storage.perform(request).await,
     }
 }
 

@@ -129,12 +129,12 @@ export function errors(subject: Subject): void {
       const secret = 'pa55word-'.repeat(40)
       const { chainId } = await fixture.chain({ title: secret, summary: secret, metadata: { secret } })
       for (const call of [
-        fixture.storage.updateChain(chainId, { title: secret }, { ifVersion: 5 }),
-        fixture.storage.updateChain(chainId, { status: 'completed', summary: secret }),
-        fixture.storage.updateChain(chainId, { source: secret as 'flow' }),
-        fixture.storage.getChain(secret),
+        () => fixture.storage.updateChain(chainId, { title: secret }, { ifVersion: 5 }),
+        () => fixture.storage.updateChain(chainId, { status: 'completed', summary: secret }),
+        () => fixture.storage.updateChain(chainId, { source: secret as 'flow' }),
+        () => fixture.storage.getChain(secret),
       ]) {
-        const error = (await rejection(call)) as Error
+        const error = (await rejection(call())) as Error
         expect(error).toBeInstanceOf(StorageError)
         expect(`${error.message}${error.stack}`).not.toContain(secret.slice(0, 100))
       }

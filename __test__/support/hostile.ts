@@ -5,6 +5,8 @@ export interface Hostile {
   make(): unknown
   /** Text in it that is too long to be shown in a message. */
   text?: string
+  /** Whether it has another value each time that it is looked at. */
+  changing?: boolean
 }
 
 class Instance {
@@ -16,7 +18,7 @@ class Instance {
 
 const hostile = (name: string, make: () => unknown): Hostile => ({ name, make })
 
-const long = (name: string, text: string, make: () => unknown = () => text): Hostile => ({ name, make, text })
+const long = (name: string, text: string): Hostile => ({ name, make: () => text, text })
 
 function cycle(): object {
   const self: Record<string, unknown> = { a: 1 }
@@ -87,7 +89,7 @@ const texts: readonly Hostile[] = [
 
 const functions: readonly Hostile[] = [
   hostile('a function', () => () => 1),
-  hostile('an async function', () => async () => ({})),
+  hostile('an async function', () => async () => 1),
   hostile('a generator function', () => function* () {}),
   hostile('a function with fields', () => Object.assign(() => null, { a: 1 })),
 ]
@@ -126,7 +128,7 @@ const objects: readonly Hostile[] = [
   hostile('own keys constructor and prototype', () => ({ constructor: { prototype: { admin: true } } })),
   hostile('a key with a lone surrogate', () => ({ 'k\ud800': 1 })),
   hostile('a key that is a Symbol', () => ({ [Symbol('s')]: 1 })),
-  long('a key of 1,000 characters', 'k'.repeat(1000), () => ({ ['k'.repeat(1000)]: 1 })),
+  hostile('a key of 1,000 characters', () => ({ ['k'.repeat(1000)]: 1 })),
   hostile('a thenable', () => Object.fromEntries([['then', () => undefined]])),
   hostile('a toJSON that lies', () => ({ toJSON: () => ({ a: 2 }) })),
   hostile('a toJSON that throws', () => ({ toJSON: thrower })),
@@ -164,10 +166,14 @@ const arrays: readonly Hostile[] = [
 const proxies: readonly Hostile[] = [
   hostile('a Proxy that passes all through', () => new Proxy({ a: 1 }, {})),
   hostile('a revoked Proxy', revoked),
-  hostile('a Proxy with another value each time', () => {
-    let n = 0
-    return new Proxy({ a: 1 }, { get: () => ++n })
-  }),
+  {
+    name: 'a Proxy with another value each time',
+    changing: true,
+    make: () => {
+      let n = 0
+      return new Proxy({ a: 1 }, { get: () => ++n })
+    },
+  },
   hostile('a Proxy with keys that are not there', () => {
     const ownKeys = () => ['a', 'ghost']
     return new Proxy({ a: 1 }, { ownKeys })

@@ -35,34 +35,24 @@ export const positiveNumber: Legal = (value) => Number.isFinite(value) && (value
 export const list =
   (item: Legal): Legal =>
   (value) =>
-    isPlainList(value) && value.every((one) => item(one))
+    Array.isArray(value) && Array.from(value).every(item)
 
 const mebibyte = 1024 * 1024
 
 /** JSON of at most 64 levels and 1 MiB, with nothing in it that JSON could not hold. */
-export const json: Legal = (value) => {
-  try {
-    return isJson(value, 64) && Buffer.byteLength(JSON.stringify(value)) <= mebibyte
-  } catch {
-    return false
-  }
-}
+export const json: Legal = (value) =>
+  isJson(value, 64) && Buffer.byteLength(JSON.stringify(value)) <= mebibyte
 
 export const jsonObject: Legal = (value) =>
-  typeof value === 'object' && value !== null && !isList(value) && json(value)
+  typeof value === 'object' && value !== null && !Array.isArray(value) && json(value)
 
-function isList(value: unknown): value is unknown[] {
+/** Whether a value is legal. One that can't even be looked at is not. */
+export function isLegal(legal: Legal, value: unknown): boolean {
   try {
-    return Array.isArray(value)
+    return legal(value)
   } catch {
     return false
   }
-}
-
-/** An array without holes, fields or a class of its own. */
-function isPlainList(value: unknown): value is unknown[] {
-  if (!isList(value) || Object.getPrototypeOf(value) !== Array.prototype) return false
-  return Reflect.ownKeys(value).length === value.length + 1
 }
 
 function isJson(value: unknown, levels: number): boolean {
@@ -70,27 +60,17 @@ function isJson(value: unknown, levels: number): boolean {
   if (typeof value === 'string') return !/\p{Surrogate}/u.test(value)
   if (typeof value === 'number') return Number.isFinite(value)
   if (typeof value !== 'object' || levels === 0) return false
-  if (isList(value)) return isPlainList(value) && value.every((item) => isJson(item, levels - 1))
+  // Of a list only the items count. A hole is an undefined one.
+  if (Array.isArray(value)) return Array.from(value).every((item) => isJson(item, levels - 1))
   const prototype: unknown = Object.getPrototypeOf(value)
   if (prototype !== Object.prototype && prototype !== null) return false
-  return Reflect.ownKeys(value).every((key) => {
-    return typeof key === 'string' && isJson(key, 0) && isJson(Reflect.get(value, key), levels - 1)
-  })
+  if (Object.getOwnPropertySymbols(value).length > 0) return false
+  return Object.entries(value).every(([key, item]) => isJson(key, 0) && isJson(item, levels - 1))
 }
 
 /** The value with ordinary prototypes, as it has to come back. */
 export function ordinary(value: unknown): unknown {
-  if (isList(value)) return value.map(ordinary)
-  if (typeof value !== 'object' || value === null || value instanceof Date) return value
-  const copy = {}
-  for (const key of Object.keys(value)) {
-    const own = {
-      value: ordinary(Reflect.get(value, key)),
-      enumerable: true,
-      writable: true,
-      configurable: true,
-    }
-    Object.defineProperty(copy, key, own)
-  }
-  return copy
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return Array.from(value, ordinary)
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, ordinary(item)]))
 }

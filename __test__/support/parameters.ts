@@ -26,7 +26,7 @@ export interface Parameter {
   legal: Legal
   /** Which id it takes; malformed ones are tried as well. */
   id?: keyof Ids
-  /** Whether functions are called, so that one that throws is its caller's own affair. */
+  /** Whether functions are called and promises awaited, so that what they throw is the caller's own affair. */
   calls?: boolean
   call(storage: IStorage, ids: Ids, value: unknown): Promise<unknown>
   /** What of the answer has to be the value again. */
@@ -199,12 +199,12 @@ const inside = shapes.flatMap(({ method, id, base, fields }): Parameter[] => {
   return parts
 })
 
-/** The caller's own affair is what never comes: it ends by the deadline. */
+/** What is awaited is the caller's own affair: it ends by its own error, or by the deadline. */
 const comesLater: Legal = (value) => {
   try {
     return typeof (value as { then?: unknown } | undefined)?.then === 'function'
   } catch {
-    return false
+    return true
   }
 }
 
@@ -257,16 +257,8 @@ const ids = everyMethod
 /** Nothing but an object may stand for the options; what is in a stranger one is not looked at. */
 const anyObject: Legal = (value) =>
   value === undefined ||
-  (typeof value === 'object' && value !== null && !isArray(value)) ||
+  (typeof value === 'object' && value !== null && !Array.isArray(value)) ||
   typeof value === 'function'
-
-function isArray(value: unknown): boolean {
-  try {
-    return Array.isArray(value)
-  } catch {
-    return false
-  }
-}
 
 /** The options of every method, and each of them. */
 const options = everyMethod.flatMap(({ name, call }): Parameter[] => {
@@ -289,11 +281,11 @@ const options = everyMethod.flatMap(({ name, call }): Parameter[] => {
 })
 
 const queryFields: Fields = {
-  sessionId: never,
-  userId: userText,
+  sessionId: absent,
+  userId: optional(userText),
   after: optional((value) => value instanceof Date && !Number.isNaN(value.getTime())),
   before: optional((value) => value instanceof Date && !Number.isNaN(value.getTime())),
-  types: optional((value) => isArray(value) && (value as unknown[]).length === 0),
+  types: optional((value) => Array.isArray(value) && value.length === 0),
   limit: optional(wholeNumber),
   cursor: absent,
 }

@@ -91,11 +91,11 @@ impl Error {
         Self { code, message: message.into(), effect: Effect::NotApplied, retryable: false, detail: None }
     }
 
-    /// Input that breaks its schema; `issues` is their JSON array.
+    /// Input that breaks its schema; `issues` is their JSON array, `places` where they are.
     #[must_use]
-    pub fn invalid(issues: String) -> Self {
+    pub fn invalid(issues: String, places: &str) -> Self {
         let detail = Detail { issues: Some(issues), ..Detail::default() };
-        Self::new(Code::Invalid, "the input is not valid").with(detail)
+        Self::new(Code::Invalid, format!("the input is not valid at {places}")).with(detail)
     }
 
     #[must_use]

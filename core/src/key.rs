@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn the_spread_is_part_of_the_format() {
-        assert_eq!(Partition::of("demo").number(), Partition::of("demo").number());
-        assert_eq!(Partition::of("").number(), 0x9ce4 % 1024 ^ Partition::of("").number() ^ (0x9ce4 % 1024));
+        for (owner, partition) in [("", 17), ("demo", 867), ("ü", 55)] {
+            assert_eq!(Partition::of(owner).number(), partition, "{owner}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::schema::{
     self, CustomEvent, EventsOptions, GuardKind, Guards, Input, Issue, Issues, Json, JsonObject, Limits, OnCorrupt, Options,
     OptionsFor, Order, PathItem, StorageOptions, Validated,
 };
-use crate::stores::{id_issue, Bound, Call, EventsQuery, Keeping, Listing, Policy, Stores};
+use crate::stores::{Bound, Call, EventsQuery, Keeping, Listing, Policy, Stores, id_issue, invalid};
 
 /// How long a call waits unless it says otherwise.
 pub const DEFAULT_TIMEOUT_MS: u64 = 2_000;
@@ -372,7 +372,7 @@ impl Given<'_> {
         if let Some(issue) = self.id_issue() {
             self.issues.insert(0, issue);
         }
-        if self.issues.is_empty() { Ok(()) } else { Err(Error::invalid(Issues(std::mem::take(&mut self.issues)).to_json())) }
+        if self.issues.is_empty() { Ok(()) } else { Err(invalid(std::mem::take(&mut self.issues))) }
     }
 
     fn id_issue(&self) -> Option<Issue> {

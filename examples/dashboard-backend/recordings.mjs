@@ -111,7 +111,7 @@ export class Recordings {
   /** A backend that was killed could not say so. Its steps would seem to run for ever. */
   async #closeAbandoned(/** @type {string} */ sessionId) {
     for (const chain of await this.#storage.listChains(sessionId)) {
-      const { host, pid } = chain.metadata.recorder ?? {}
+      const { host, pid } = /** @type {{ host?: string, pid?: number }} */ (chain.metadata.recorder ?? {})
       if (!['pending', 'in_progress'].includes(chain.status) || host !== hostname() || alive(pid)) continue
       for (const { stepId, status } of await this.#storage.listSteps(chain.chainId)) {
         if (status === 'in_progress')

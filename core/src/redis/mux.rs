@@ -125,8 +125,6 @@ impl Mux {
         state.phase = Phase::Greeting(greeting.replies, self.clock.now().plus_ms(CONNECT_MS));
         state.greeting = Some(greeting);
         state.received.clear();
-        state.drop_wanted = false;
-        state.silent_calls = 0;
     }
 
     /// The connection is gone or could not be made. Calls that were sent fail; the others wait for the next one.
@@ -135,6 +133,7 @@ impl Mux {
         let mut state = self.lock();
         state.greeting = None;
         state.received.clear();
+        (state.drop_wanted, state.silent_calls) = (false, 0);
         if state.phase == Phase::Closed {
             return;
         }

@@ -243,6 +243,11 @@ fn size(origin: &str, relation: &str, bound: &dyn fmt::Display) -> String {
     }
 }
 
+/// How much of an error's issues its text shows.
+const SHOWN_ISSUES: usize = 3;
+const SHOWN_PATH: usize = 4;
+const SHOWN_KEY: usize = 24;
+
 /// Everything that is wrong with one input, in the order in which zod reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -253,6 +258,22 @@ impl Issues {
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_else(|_| "[]".to_owned())
+    }
+
+    /// Where the first few are, for an error's text. Keys may be the caller's own: they are cut short.
+    #[must_use]
+    pub fn places(&self) -> String {
+        let item = |item: &PathItem| match item {
+            PathItem::Key(key) => key.chars().filter(|char| !char.is_control()).take(SHOWN_KEY).collect(),
+            PathItem::Index(index) => index.to_string(),
+        };
+        let place = |issue: &Issue| {
+            let items: Vec<String> = issue.path.iter().take(SHOWN_PATH).map(item).collect();
+            if items.is_empty() { "its top".to_owned() } else { items.join(".") }
+        };
+        let shown: Vec<String> = self.0.iter().take(SHOWN_ISSUES).map(place).collect();
+        let more = if self.0.len() > SHOWN_ISSUES { ", ..." } else { "" };
+        format!("{}{more}", shown.join(", "))
     }
 
     /// The same issues, each further down by `path`.

@@ -1,7 +1,10 @@
-//! Stored texts that were seen, kept for the next update: it then merges without reading first.
+//! Stored texts that were seen or are being written, kept for the next write: it then plans without
+//! reading first.
 //!
-//! A text here may be old, or written but not yet acknowledged. That is harmless: the check on its stamp,
-//! which no two writes share, refuses a merge on anything but what is stored.
+//! A text here may be old, or on its way and not yet acknowledged. That is harmless: the check on its
+//! stamp, which no two writes share, refuses a write that stands on anything but what is stored. Texts on
+//! their way belong to the epoch of their tree. When a write is refused, those that were planned on top of
+//! it will be as well: so the epoch ends, and with it all that was on its way.
 
 use std::sync::Arc;
 
@@ -16,33 +19,103 @@ const CAPACITY_BYTES: u64 = 16 << 20;
 const TYPICAL_ENTRIES: usize = 32_768;
 
 type Place = (Tree, Box<str>);
+/// A field's text; `None` is a field known to be absent.
+pub(super) type Text = Option<Arc<str>>;
+
+#[derive(Clone)]
+struct Base {
+    text: Text,
+    /// The epoch of a text on its way.
+    on_its_way: Option<u64>,
+}
 
 #[derive(Clone)]
 struct ByBytes;
 
-impl Weighter<Place, Arc<str>> for ByBytes {
-    fn weight(&self, place: &Place, text: &Arc<str>) -> u64 {
-        (text.len() + place.1.len() + 96) as u64
+impl Weighter<Place, Base> for ByBytes {
+    fn weight(&self, place: &Place, base: &Base) -> u64 {
+        (base.text.as_ref().map_or(0, |text| text.len()) + place.1.len() + 96) as u64
     }
 }
 
 /// A bounded cache of stored texts.
-pub(super) struct Bases(Cache<Place, Arc<str>, ByBytes>);
+pub(super) struct Bases {
+    texts: Cache<Place, Base, ByBytes>,
+    epochs: Cache<Tree, u64>,
+}
 
 impl Bases {
     pub fn new() -> Self {
-        Self(Cache::with_weighter(TYPICAL_ENTRIES, CAPACITY_BYTES, ByBytes))
+        Self { texts: Cache::with_weighter(TYPICAL_ENTRIES, CAPACITY_BYTES, ByBytes), epochs: Cache::new(TYPICAL_ENTRIES) }
     }
 
-    pub fn get(&self, tree: Tree, field: &str) -> Option<Arc<str>> {
-        self.0.get(&(tree, field.into()))
+    /// The present epoch of a tree.
+    pub fn epoch(&self, tree: Tree) -> u64 {
+        self.epochs.get(&tree).unwrap_or_default()
     }
 
-    pub fn put(&self, tree: Tree, field: &str, text: &str) {
-        self.0.insert((tree, field.into()), text.into());
+    /// Ends an epoch, if it is still the present one: true if so.
+    pub fn end(&self, tree: Tree, epoch: u64) -> bool {
+        let present = self.epoch(tree) == epoch;
+        if present {
+            self.epochs.insert(tree, epoch + 1);
+        }
+        present
     }
 
-    pub fn forget(&self, tree: Tree, field: &str) {
-        self.0.remove(&(tree, field.into()));
+    /// What is known of a field.
+    pub fn get(&self, tree: Tree, field: &str) -> Option<Text> {
+        let base = self.texts.get(&(tree, field.into()))?;
+        let alive = base.on_its_way.is_none_or(|epoch| epoch == self.epoch(tree));
+        alive.then_some(base.text)
+    }
+
+    /// Keeps what was read, unless something newer is on its way.
+    pub fn seen(&self, tree: Tree, field: &str, text: Option<&str>) {
+        let place = (tree, Box::from(field));
+        let newer = self.texts.get(&place).is_some_and(|base| base.on_its_way == Some(self.epoch(tree)));
+        if !newer {
+            self.texts.insert(place, Base { text: text.map(Arc::from), on_its_way: None });
+        }
+    }
+
+    /// Keeps what is being written in this epoch.
+    pub fn writing(&self, tree: Tree, field: &str, text: Option<&str>) {
+        let on_its_way = Some(self.epoch(tree));
+        self.texts.insert((tree, field.into()), Base { text: text.map(Arc::from), on_its_way });
+    }
+
+    /// The write of this text was acknowledged.
+    pub fn written(&self, tree: Tree, field: &str, text: Option<&str>) {
+        let place = (tree, Box::from(field));
+        if self.texts.get(&place).is_some_and(|base| base.text.as_deref() == text) {
+            self.texts.insert(place, Base { text: text.map(Arc::from), on_its_way: None });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bases;
+    use crate::clock::Timestamp;
+    use crate::id::{Ids, RandomIds};
+    use crate::key::Partition;
+
+    #[test]
+    fn what_was_on_its_way_ends_with_its_epoch() {
+        let (bases, tree) = (Bases::new(), RandomIds::default().tree(Timestamp(1), Partition::from_number(1)));
+        let text = |field| bases.get(tree, field).map(|text| text.map(|text| text.to_string()));
+        bases.seen(tree, "a", Some("1"));
+        bases.seen(tree, "b", None);
+        assert_eq!((text("a"), text("b"), text("c")), (Some(Some("1".into())), Some(None), None));
+        bases.writing(tree, "a", Some("2"));
+        bases.seen(tree, "a", Some("1"));
+        assert_eq!(text("a"), Some(Some("2".into())), "what is on its way is newer than what was read");
+        bases.writing(tree, "b", Some("3"));
+        bases.written(tree, "b", Some("3"));
+        assert!(bases.end(tree, 0) && !bases.end(tree, 0));
+        assert_eq!((text("a"), text("b")), (None, Some(Some("3".into()))));
+        bases.seen(tree, "a", Some("4"));
+        assert_eq!(text("a"), Some(Some("4".into())));
     }
 }

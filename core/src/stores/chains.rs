@@ -171,10 +171,8 @@ impl Stores {
         let query = Query::Record { key: tree_key(tree), fields: vec![field.clone()] };
         let replies = self.ask(tree.partition(), call, vec![query]).await?;
         let text = super::settle::record(replies.into_iter().next())?.texts.into_iter().next().flatten();
-        if let Some(text) = &text
-            && !self.backend.info().immediate
-        {
-            self.bases.put(tree, &field, text);
+        if !self.backend.info().immediate {
+            self.bases.seen(tree, &field, text.as_deref());
         }
         Ok(text)
     }

@@ -130,8 +130,9 @@ fn step_id(text: &str) -> Result<(Tree, u32, u32)> {
     }
 }
 
-fn invalid(issues: Vec<Issue>) -> Error {
-    Error::invalid(Issues(issues).to_json())
+pub(crate) fn invalid(issues: Vec<Issue>) -> Error {
+    let issues = Issues(issues);
+    Error::invalid(issues.to_json(), &issues.places())
 }
 
 fn is_version(version: u64, wanted: Option<u64>, current: impl FnOnce() -> String) -> Result<()> {

@@ -68,7 +68,7 @@ impl Stores {
             }
             match self.backend.run(attempt).await? {
                 Outcome::Committed(_) => {
-                    self.remember_created(tree, &txn);
+                    self.remember_made(tree, &txn);
                     return Ok(answer);
                 }
                 Outcome::Refused(_, seen) => {
@@ -81,17 +81,6 @@ impl Stores {
                     // That session is gone: its key is free again, unless somebody else takes it first.
                     taken = Some(id);
                 }
-            }
-        }
-    }
-
-    fn remember_created(&self, tree: Tree, txn: &Txn) {
-        for effect in &txn.effects {
-            if let Effect::Put { key, field, text } = effect
-                && *key == tree_key(tree)
-                && !self.backend.info().immediate
-            {
-                self.bases.put(tree, field, text);
             }
         }
     }
@@ -148,7 +137,7 @@ impl Stores {
         let Some(text) = fields.texts.into_iter().next().flatten() else { return Ok(None) };
         let stored = Stored::read(id, &text)?;
         if !self.backend.info().immediate {
-            self.bases.put(tree, SESSION, &text);
+            self.bases.seen(tree, SESSION, Some(&text));
         }
         Ok(Some(public_session(tree, &stored, fields.until)))
     }
@@ -218,9 +207,8 @@ impl Stores {
             }
             Ok(Plan::Write(()))
         })
-        .await?;
-        self.bases.forget(tree, SESSION);
-        Ok(())
+        .await
+        .map(drop)
     }
 
     /// Moves the deadline of a session's tree forward. Changes nothing else and appends no event.

@@ -1,6 +1,6 @@
 //! The one impure line between `plan` and `read`: look, plan, run, and again when something else was faster.
 
-use super::bases::Bases;
+use super::bases::{Bases, Text};
 use super::tree::tree_key;
 use super::{Call, Stores};
 use crate::error::{Code, Error, Result};
@@ -14,7 +14,7 @@ pub(super) const ATTEMPTS: u32 = 256;
 /// A tree's fields as a plan sees them.
 #[derive(Debug, Clone)]
 pub(super) struct View {
-    texts: Vec<Option<Box<str>>>,
+    texts: Vec<Text>,
     until: Until,
     /// Read for this call, not remembered: an answer other than a write may stand on it.
     fresh: bool,
@@ -72,9 +72,9 @@ impl Look {
     }
 
     fn remembered(&self, bases: &Bases) -> Option<View> {
-        let known = self.fields.iter().map(|field| bases.get(self.tree, field).map(|text| Some(Box::from(&*text))));
+        let known = self.fields.iter().map(|field| bases.get(self.tree, field));
         let mut texts = known.collect::<Option<Vec<_>>>()?;
-        texts.extend(self.hoped_absent.iter().map(|_| None));
+        texts.extend(self.hoped_absent.iter().map(|field| bases.get(self.tree, field).flatten()));
         Some(View { texts, until: Until::Never, fresh: false })
     }
 }
@@ -90,10 +90,13 @@ impl Stores {
         look: &Look,
         plan: impl Fn(&View, &mut Txn) -> Result<Plan<T>>,
     ) -> Result<Settled<T>> {
-        let remembered = if self.backend.info().immediate { None } else { look.remembered(&self.bases) };
-        let mut view = match remembered {
+        let mut view = match self.remembered(look) {
             Some(view) => view,
-            None => self.look(call, look).await?,
+            None => {
+                let seen = self.look(call, look).await?;
+                // Meanwhile another call may have planned on the same: what it writes is newer.
+                self.remembered(look).filter(|known| known.texts != seen.texts).unwrap_or(seen)
+            }
         };
         for _ in 0..ATTEMPTS {
             let mut txn = Txn::new(look.tree.partition(), call.deadline);
@@ -115,6 +118,10 @@ impl Stores {
         Err(Error { retryable: true, ..Error::new(Code::Conflict, message) })
     }
 
+    fn remembered(&self, look: &Look) -> Option<View> {
+        if self.backend.info().immediate { None } else { look.remembered(&self.bases) }
+    }
+
     async fn look(&self, call: Call, look: &Look) -> Result<View> {
         let replies = self.ask(look.tree.partition(), call, vec![look.query()]).await?;
         let view = View::of(record(replies.into_iter().next())?);
@@ -122,12 +129,12 @@ impl Stores {
         Ok(view)
     }
 
-    /// `Ok(Err(view))`: refused, and this is what is there.
+    /// `Ok(Err(view))`: refused, and this is what is there, or what other calls are making of it.
     async fn commit(&self, look: &Look, txn: Txn) -> Result<std::result::Result<(Until, Option<u64>), View>> {
-        let written = self.remember_written(look.tree, &txn);
-        let outcome = self.backend.run(txn).await;
-        match outcome {
+        let writing = self.remember_writing(look.tree, &txn);
+        match self.backend.run(txn).await {
             Ok(Outcome::Committed(replies)) => {
+                writing.fields.iter().for_each(|(field, text)| self.bases.written(look.tree, field, text.as_deref()));
                 let mut until = Until::Never;
                 let mut position = None;
                 for reply in replies {
@@ -140,13 +147,16 @@ impl Stores {
                 Ok(Ok((until, position)))
             }
             Ok(Outcome::Refused(_, seen)) => {
-                self.forget(look.tree, &written);
                 let view = View::of(record(seen.into_iter().next())?);
-                self.remember(look, &view);
-                Ok(Err(view))
+                if self.bases.end(look.tree, writing.epoch) {
+                    self.remember(look, &view);
+                    return Ok(Err(view));
+                }
+                // A call before this one was refused as well, and has planned anew: stand on that.
+                Ok(Err(self.remembered(look).unwrap_or(view)))
             }
             Err(error) => {
-                self.forget(look.tree, &written);
+                self.bases.end(look.tree, writing.epoch);
                 Err(error)
             }
         }
@@ -157,39 +167,44 @@ impl Stores {
             return;
         }
         for (field, text) in look.all().iter().zip(&view.texts) {
-            match text {
-                Some(text) => self.bases.put(look.tree, field, text),
-                None => self.bases.forget(look.tree, field),
-            }
+            self.bases.seen(look.tree, field, text.as_deref());
         }
     }
 
     /// Remembers what is about to be written, so that calls of the same tick build on it: one connection
-    /// keeps their order. Returns the fields, to be forgotten if it is not committed.
-    fn remember_written(&self, tree: Tree, txn: &Txn) -> Vec<String> {
+    /// keeps their order.
+    fn remember_writing(&self, tree: Tree, txn: &Txn) -> Writing {
+        let mut writing = Writing { epoch: self.bases.epoch(tree), fields: Vec::new() };
         if self.backend.info().immediate {
-            return Vec::new();
+            return writing;
         }
         let key = tree_key(tree);
-        let mut written = Vec::new();
         for effect in &txn.effects {
             match effect {
                 Effect::Put { key: at, field, text } if *at == key => {
-                    self.bases.put(tree, field, text);
-                    written.push(field.clone());
+                    writing.fields.push((field.clone(), Some(text.clone())));
                 }
                 Effect::Drop { key: at, fields } if *at == key => {
-                    fields.iter().for_each(|field| self.bases.forget(tree, field));
+                    writing.fields.extend(fields.iter().map(|field| (field.clone(), None)));
                 }
                 _ => {}
             }
         }
-        written
+        writing.fields.iter().for_each(|(field, text)| self.bases.writing(tree, field, text.as_deref()));
+        writing
     }
 
-    fn forget(&self, tree: Tree, fields: &[String]) {
-        fields.iter().for_each(|field| self.bases.forget(tree, field));
+    /// Remembers a tree that was just made.
+    pub(super) fn remember_made(&self, tree: Tree, txn: &Txn) {
+        let writing = self.remember_writing(tree, txn);
+        writing.fields.iter().for_each(|(field, text)| self.bases.written(tree, field, text.as_deref()));
     }
+}
+
+/// What a transaction writes to its tree, and in which epoch.
+struct Writing {
+    epoch: u64,
+    fields: Vec<(String, Option<String>)>,
 }
 
 /// The reply to a question for a record.

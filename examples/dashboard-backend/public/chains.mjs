@@ -63,8 +63,10 @@ export function chainCard(context, open) {
       setText(title, chain.title)
       status.update(chain.status)
       setText(counts, countText(chain.stepCounts))
-      for (const field of Object.keys(COUNTS))
-        segments[field].style.flexGrow = String(chain.stepCounts[field])
+      for (const [field, segment] of Object.entries(segments)) {
+        segment.hidden = chain.stepCounts[field] === 0
+        segment.style.flexGrow = String(chain.stepCounts[field])
+      }
       text.hidden = !chain.summary
       setText(text, chain.summary ?? '')
       if (block.open) {
