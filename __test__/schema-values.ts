@@ -71,6 +71,7 @@ const odd: readonly (() => unknown)[] = [
   () => ({ constructor: { name: 'Not shown' } }),
   () => ({ toJSON: () => 'x' }),
   () => ({ toJSON: 'x' }),
+  // biome-ignore lint/suspicious/noThenProperty: what looks like a promise is hostile
   () => ({ then: () => 1, catch: () => 1 }),
   () => ({ length: 5 }),
   () => ({ [Symbol('key')]: 1 }),
@@ -163,7 +164,8 @@ export const hostile: fc.Arbitrary<unknown> = fc.oneof(
   },
 )
 
-const text = (least: number, most: number) => fc.string({ unit: 'grapheme', minLength: least, maxLength: most })
+const text = (least: number, most: number) =>
+  fc.string({ unit: 'grapheme', minLength: least, maxLength: most })
 const date = fc.date({ min: new Date(0), max: new Date(253_402_300_799_999), noInvalidDate: true })
 const id = text(1, 20)
 const count = fc.nat()
@@ -317,7 +319,17 @@ export function mutated(name: Name, leaf: fc.Arbitrary<unknown> = hostile): fc.A
     kind: fc.constantFrom('replace', 'replace', 'drop', 'add', 'inside', 'item'),
     at: fc.nat(40),
     key: fc.oneof(
-      fc.constantFrom('x', '__proto__', 'constructor', 'toString', '1', '\ud800', 'title', 'metadata', 'a b"\\'),
+      fc.constantFrom(
+        'x',
+        '__proto__',
+        'constructor',
+        'toString',
+        '1',
+        '\ud800',
+        'title',
+        'metadata',
+        'a b"\\',
+      ),
       text(0, 6),
     ),
     value: leaf,

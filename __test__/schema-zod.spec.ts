@@ -19,7 +19,9 @@ describe('the zod module', () => {
     const Own = SessionDataSchema.extend({ metadata: z.object({ team: z.string() }) })
     const data: z.infer<typeof Own> = Own.parse({ title: 'x', metadata: { team: 'a' } })
     expect(data.metadata.team).toBe('a')
-    expect(Own.safeParse({ metadata: { team: 1 } }).error?.issues).toMatchObject([{ path: ['metadata', 'team'] }])
+    expect(Own.safeParse({ metadata: { team: 1 } }).error?.issues).toMatchObject([
+      { path: ['metadata', 'team'] },
+    ])
     expect(Own.safeParse(new Map()).success).toBe(false)
   })
 

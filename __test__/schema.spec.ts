@@ -16,7 +16,8 @@ const seed = Number(process.env.SCHEMA_SEED ?? Date.now() % 2 ** 31)
 console.log(`schema properties: seed ${seed}, ${runs} values per schema (SCHEMA_SEED repeats a run)`)
 
 const upper = (name: string) => `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`
-const zodOf = (name: Name) => (zod as unknown as Record<string, z.ZodType>)[`${upper(name)}Schema`] as z.ZodType
+const zodOf = (name: Name) =>
+  (zod as unknown as Record<string, z.ZodType>)[`${upper(name)}Schema`] as z.ZodType
 const ours = (name: Name) => schemas[name] as Schema<unknown>
 
 type Verdict = { data: unknown } | { issues: readonly unknown[] }
@@ -104,7 +105,13 @@ describe('the hostile that zod itself does not survive', () => {
   const thrower = () => {
     throw new Error('no')
   }
-  const traps = { get: thrower, ownKeys: thrower, getPrototypeOf: thrower, has: thrower, getOwnPropertyDescriptor: thrower }
+  const traps = {
+    get: thrower,
+    ownKeys: thrower,
+    getPrototypeOf: thrower,
+    has: thrower,
+    getOwnPropertyDescriptor: thrower,
+  }
   const cycle: Record<string, unknown> = {}
   cycle.metadata = { inner: { cycle } }
   const bomb = Array.from({ length: 70 }).reduce<unknown>((inner) => ({ a: inner, b: inner }), {})
@@ -116,13 +123,25 @@ describe('the hostile that zod itself does not survive', () => {
     ['a revoked proxy', revoked.proxy, []],
     ['a revoked proxy inside', { metadata: { a: revoked.proxy } }, ['metadata', 'a']],
     ['a proxy that throws inside', { metadata: { a: new Proxy([], traps) } }, ['metadata', 'a']],
-    ['a getter that throws', { title: 'x', metadata: Object.defineProperty({}, 'a', { get: thrower, enumerable: true }) }, ['metadata', 'a']],
-    ['a getter of a field that throws', Object.defineProperty({}, 'title', { get: thrower, enumerable: true }), ['title']],
+    [
+      'a getter that throws',
+      { title: 'x', metadata: Object.defineProperty({}, 'a', { get: thrower, enumerable: true }) },
+      ['metadata', 'a'],
+    ],
+    [
+      'a getter of a field that throws',
+      Object.defineProperty({}, 'title', { get: thrower, enumerable: true }),
+      ['title'],
+    ],
     ['a cycle', cycle, ['metadata', 'inner', 'cycle']],
     ['an object of 2^70 paths', { metadata: bomb }, ['metadata']],
     ['a holey array of 2^32 - 1', { metadata: { a: new Array(2 ** 32 - 1) } }, ['metadata']],
     ['a holey array for tags', { tags: new Array(2 ** 32 - 1) }, ['tags']],
-    ['a depth of 10,000', { metadata: Array.from({ length: 10_000 }).reduce<unknown>((a) => ({ a }), 1) }, ['metadata']],
+    [
+      'a depth of 10,000',
+      { metadata: Array.from({ length: 10_000 }).reduce<unknown>((a) => ({ a }), 1) },
+      ['metadata'],
+    ],
     ['a title of 10 MB', { title: 'x'.repeat(10_000_000) }, ['title']],
     ['a value of 10 MB', { metadata: { a: 'é'.repeat(5_000_000) } }, ['metadata']],
   ])('%s is an issue', (_, value, path) => {
@@ -149,7 +168,14 @@ describe('the hostile that zod itself does not survive', () => {
 describe('a schema', () => {
   it('parses to what it was given, dates included', () => {
     const at = new Date(1_700_000_000_000)
-    const event = { eventId: 'evt_a', type: 'custom:x', sessionId: 'ses_a', userId: 'u', at, data: { list: [1] } }
+    const event = {
+      eventId: 'evt_a',
+      type: 'custom:x',
+      sessionId: 'ses_a',
+      userId: 'u',
+      at,
+      data: { list: [1] },
+    }
     expect(schemas.event.parse({ ...event, unknown: 1 })).toStrictEqual(event)
   })
 

@@ -11,8 +11,8 @@ import { Server } from './lib/server.mjs'
 
 /** @typedef {import('./lib/options.mjs').Options} Options */
 
-/** @param {Options} options */
-async function run(options) {
+/** @param {Options} options @param {string[]} args as they were typed */
+async function run(options, args) {
   const wanted = (/** @type {string} */ name) =>
     options.scenarios.length === 0 || options.scenarios.some((pattern) => pattern.test(name))
   const scenarios = SCENARIOS.filter(
@@ -32,7 +32,7 @@ async function run(options) {
     }
     return {
       machine: at,
-      command: ['npm run bench', ...process.argv.slice(2)].join(' '),
+      command: ['npm run bench', ...(args.length > 0 ? ['--'] : []), ...args].join(' '),
       sampling: { rounds: options.rounds, seconds: options.seconds },
       rows,
       ceiling: server && wanted('ceiling') ? await ceiling(server) : [],
@@ -45,9 +45,10 @@ async function run(options) {
 }
 
 async function main() {
-  const options = readOptions(process.argv.slice(2))
+  const args = process.argv.slice(2)
+  const options = readOptions(args)
   if (!options) return console.log(HELP)
-  const outcome = await run(options)
+  const outcome = await run(options, args)
   console.log(report(outcome, options.markdown))
   if (options.json) writeFileSync(options.json, `${JSON.stringify(outcome, null, 2)}\n`)
 }

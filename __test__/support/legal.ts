@@ -35,9 +35,14 @@ export const positiveNumber: Legal = (value) => Number.isFinite(value) && (value
 export const list =
   (item: Legal): Legal =>
   (value) =>
-    Array.isArray(value) && Array.from(value).every(item)
+    isShortList(value) && Array.from(value).every(item)
 
 const mebibyte = 1024 * 1024
+
+/** Whether a list may be looked at whole: one that says it is longer than any legal value is not. */
+function isShortList(value: unknown): value is unknown[] {
+  return Array.isArray(value) && value.length <= mebibyte
+}
 
 /** JSON of at most 64 levels and 1 MiB, with nothing in it that JSON could not hold. */
 export const json: Legal = (value) =>
@@ -61,7 +66,8 @@ function isJson(value: unknown, levels: number): boolean {
   if (typeof value === 'number') return Number.isFinite(value)
   if (typeof value !== 'object' || levels === 0) return false
   // Of a list only the items count. A hole is an undefined one.
-  if (Array.isArray(value)) return Array.from(value).every((item) => isJson(item, levels - 1))
+  if (Array.isArray(value))
+    return isShortList(value) && Array.from(value).every((item) => isJson(item, levels - 1))
   const prototype: unknown = Object.getPrototypeOf(value)
   if (prototype !== Object.prototype && prototype !== null) return false
   if (Object.getOwnPropertySymbols(value).length > 0) return false
@@ -71,6 +77,6 @@ function isJson(value: unknown, levels: number): boolean {
 /** The value with ordinary prototypes, as it has to come back. */
 export function ordinary(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return Array.from(value, ordinary)
+  if (isShortList(value)) return Array.from(value, ordinary)
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, ordinary(item)]))
 }

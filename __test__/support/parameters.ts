@@ -216,6 +216,7 @@ const returned = shapes
       name: `${method}: what the function returns`,
       path: [],
       legal: comesLater,
+      calls: true,
       call: (storage, ids, value) => invoke(storage, method, ids[id], () => value),
     }),
   )

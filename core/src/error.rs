@@ -81,6 +81,9 @@ pub struct Detail {
     pub limit: Option<u64>,
 }
 
+/// When a backend that is not there is worth another try, where nothing better is known.
+const USUAL_PAUSE_MS: u64 = 100;
+
 /// The engine's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -109,10 +112,17 @@ impl Error {
         Self::new(Code::Corrupt, format!("the stored record {id} can't be read: {why}"))
     }
 
-    /// The backend can't be reached now.
+    /// The backend can't be reached now, or does not serve us. Worth another try in a while.
     #[must_use]
     pub fn unavailable(message: impl Into<String>, effect: Effect) -> Self {
-        Self { effect, retryable: true, ..Self::new(Code::Unavailable, message) }
+        Self { effect, retryable: true, ..Self::new(Code::Unavailable, message) }.retry_after(USUAL_PAUSE_MS)
+    }
+
+    /// The same error, worth another try in so many ms.
+    #[must_use]
+    pub fn retry_after(mut self, ms: u64) -> Self {
+        self.detail.get_or_insert_default().retry_after_ms = Some(ms);
+        self
     }
 
     /// The deadline passed.

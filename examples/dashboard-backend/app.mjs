@@ -23,9 +23,9 @@ export function buildApp(storage, { recordings } = {}) {
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 1024 },
   })
-  const feed = new Feed(storage)
   // Tells a page that the backend is another one than before: with memory, everything it shows is gone.
   const instance = randomUUID()
+  const feed = new Feed(storage, instance)
 
   app.setErrorHandler(answerError)
   app.setNotFoundHandler((_request, reply) => {
@@ -43,7 +43,7 @@ export function buildApp(storage, { recordings } = {}) {
     recording: recordings?.active ?? false,
     listeners: feed.listeners,
   }))
-  app.get('/api/users/:userId/feed', (request, reply) => sendEvents(feed, instance, request, reply))
+  app.get('/api/users/:userId/feed', (request, reply) => sendEvents(feed, request, reply))
   app.post('/api/record', async (_request, reply) => {
     if (recordings === undefined) return reply.callNotFound()
     return reply.code(202).send(await recordings.again())

@@ -10,38 +10,24 @@ const POLL_AFTER_FAILURE_MS = 1000
 const OVERLAP_MS = 1000
 
 /**
- * Somebody who listens. `cursor` is the place in the log up to which this one has been served.
- * @typedef {{ cursor: string, told?: string, busy: () => boolean, send: (event: string, data: object, cursor?: string) => void, end: () => void }} Listener
+ * Somebody who listens. `last` is where this one says it stopped, `cursor` the place in the log up to which it has been
+ * served: absent as long as the storage could not tell it.
+ * @typedef {{ last?: string, cursor?: string, told?: string, busy: () => boolean, send: (event: string, data: object, cursor?: string) => void, end: () => void }} Listener
  */
 
 export class Feed {
   /** @type {import('flowkeep').IStorage} */ #storage
+  /** @type {string} */ #instance
   /** @type {Map<string, Set<Listener>>} */ #users = new Map()
   #closing = new AbortController()
 
-  constructor(/** @type {import('flowkeep').IStorage} */ storage) {
-    this.#storage = storage
-  }
-
   /**
-   * Where a listener begins: at its last cursor, if the log still knows it, else at the present end.
-   * @param {string} userId
-   * @param {string | undefined} last
+   * @param {import('flowkeep').IStorage} storage
+   * @param {string} instance tells a listener that the backend is another one than before
    */
-  async begin(userId, last) {
-    if (last !== undefined) {
-      try {
-        await this.#storage.events({ userId, cursor: last, limit: 1 })
-        return { cursor: last, resumed: true }
-      } catch (error) {
-        if (error.code !== 'STORAGE_INVALID') throw error
-      }
-    }
-    const after = new Date(Date.now() - OVERLAP_MS)
-    let page = await this.#storage.events({ userId, after, limit: 1000 })
-    while (page.items.length === 1000)
-      page = await this.#storage.events({ userId, cursor: page.cursor, limit: 1000 })
-    return { cursor: page.cursor, resumed: false }
+  constructor(storage, instance) {
+    this.#storage = storage
+    this.#instance = instance
   }
 
   /**
@@ -89,6 +75,34 @@ export class Feed {
   }
 
   /**
+   * Greets a listener and says where it begins: at its last cursor, if the log still knows it, else at the present end.
+   * @param {string} userId
+   * @param {Listener} listener
+   */
+  async #begin(userId, listener) {
+    const { cursor, resumed } = await this.#place(userId, listener.last)
+    listener.cursor = cursor
+    listener.send('hello', { instance: this.#instance, resumed, now: new Date() }, cursor)
+  }
+
+  /** @param {string} userId @param {string | undefined} last */
+  async #place(userId, last) {
+    if (last !== undefined) {
+      try {
+        await this.#storage.events({ userId, cursor: last, limit: 1 })
+        return { cursor: last, resumed: true }
+      } catch (error) {
+        if (error.code !== 'STORAGE_INVALID') throw error
+      }
+    }
+    const after = new Date(Date.now() - OVERLAP_MS)
+    let page = await this.#storage.events({ userId, after, limit: 1000 })
+    while (page.items.length === 1000)
+      page = await this.#storage.events({ userId, cursor: page.cursor, limit: 1000 })
+    return { cursor: page.cursor, resumed: false }
+  }
+
+  /**
    * One page for all who stand at the same cursor; usually that is everybody. True when there is more.
    * Nobody's cursor moves before the page was sent, so a slow reader is left out and catches up later.
    * @param {string} userId
@@ -96,8 +110,9 @@ export class Feed {
    */
   async #serve(userId, listeners) {
     const ready = [...listeners].filter((listener) => !listener.busy())
+    for (const listener of ready) if (listener.cursor === undefined) await this.#begin(userId, listener)
     let more = false
-    for (const [cursor, group] of groupBy(ready, (listener) => listener.cursor)) {
+    for (const [cursor, group] of groupBy(ready, (listener) => listener.cursor ?? '')) {
       const page = await this.#storage.events({ userId, cursor, limit: PAGE })
       const message = page.items.length > 0 ? await this.#message(page.items) : undefined
       for (const listener of group) {

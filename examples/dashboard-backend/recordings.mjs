@@ -2,11 +2,13 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { recordChain, StorageError } from 'flowkeep'
 
 export const DEMO_USER = 'demo'
 const SESSION_TAG = 'this-checkout'
+const ASK_AGAIN_MS = 2000
 const HERE = fileURLToPath(new URL('.', import.meta.url))
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -48,11 +50,19 @@ export class Recordings {
     return this.#running !== undefined
   }
 
-  /** At the start: closes what a killed backend left open, then records. */
+  /** At the start: closes what a killed backend left open, then records. A storage that is away is asked again. */
   async begin() {
-    const session = await this.#session()
-    await this.#closeAbandoned(session.sessionId)
-    this.#start(session.sessionId)
+    const { signal } = this.#interruption
+    while (!signal.aborted) {
+      try {
+        const session = await this.#session()
+        await this.#closeAbandoned(session.sessionId)
+        return this.#start(session.sessionId)
+      } catch (error) {
+        if (!(error instanceof StorageError && error.retryable)) throw error
+        await sleep(ASK_AGAIN_MS, undefined, { signal }).catch(() => {})
+      }
+    }
   }
 
   /** On request: records once more, unless a recording is under way. */

@@ -44,7 +44,14 @@ export function eventType<T extends string>(known: readonly string[]): z.ZodType
   const schema = text(0).check(({ value, issues }) => {
     if (known.includes(value) || (value.startsWith('custom:') && value.length > 'custom:'.length)) return
     const message = 'Invalid event type'
-    issues.push({ code: 'invalid_format', origin: 'string', format: 'event_type', message, input: value, continue: true })
+    issues.push({
+      code: 'invalid_format',
+      origin: 'string',
+      format: 'event_type',
+      message,
+      input: value,
+      continue: true,
+    })
   })
   return branded<T>(schema)
 }
@@ -76,7 +83,14 @@ const CappedArray = z.core.$constructor<z.ZodArray, CappedArrayDef>('FlowkeepCap
   inst._zod.parse = (payload, ctx) => {
     const input: unknown = payload.value
     if (!Array.isArray(input) || input.length <= def.most) return parse(payload, ctx)
-    const issue = { code: 'too_big', origin: 'array', maximum: def.most, inclusive: true, input, inst } as const
+    const issue = {
+      code: 'too_big',
+      origin: 'array',
+      maximum: def.most,
+      inclusive: true,
+      input,
+      inst,
+    } as const
     payload.issues.push(issue)
     return payload
   }
@@ -160,7 +174,8 @@ function walk(root: unknown, issues: Issues, limits: JsonLimits | undefined): vo
       return add({ code: 'custom', message: 'Invalid input: circular reference', input: value, path })
     }
     const array = Array.isArray(value)
-    if (!array && !isPlainObject(value)) return add({ code: 'invalid_type', expected: 'json', input: value, path })
+    if (!array && !isPlainObject(value))
+      return add({ code: 'invalid_type', expected: 'json', input: value, path })
     if (around.size >= deepest) {
       if (!wasDeep) add(tooBig(root, deepest, 'levels'))
       wasDeep = true
@@ -205,7 +220,8 @@ function isLonger(value: unknown, most: number): boolean {
 function codePoints(value: string): number {
   let count = value.length
   for (let index = 1; index < value.length; index++) {
-    if ((value.charCodeAt(index) & 0xfc00) !== 0xdc00 || (value.charCodeAt(index - 1) & 0xfc00) !== 0xd800) continue
+    if ((value.charCodeAt(index) & 0xfc00) !== 0xdc00 || (value.charCodeAt(index - 1) & 0xfc00) !== 0xd800)
+      continue
     count -= 1
   }
   return count
@@ -213,11 +229,25 @@ function codePoints(value: string): number {
 
 function illFormed(input: string, path: PropertyKey[], what: 'string' | 'key'): Issues[number] {
   const message = `Invalid ${what}: must be well-formed Unicode`
-  return { code: 'invalid_format', origin: 'string', format: 'well_formed', message, input, path, continue: true }
+  return {
+    code: 'invalid_format',
+    origin: 'string',
+    format: 'well_formed',
+    message,
+    input,
+    path,
+    continue: true,
+  }
 }
 
 function symbolKeys(input: object, path: PropertyKey[]): Issues[number] {
-  return { code: 'custom', message: 'Invalid input: symbol keys are not allowed', input, path, continue: true }
+  return {
+    code: 'custom',
+    message: 'Invalid input: symbol keys are not allowed',
+    input,
+    path,
+    continue: true,
+  }
 }
 
 function tooBig(input: unknown, maximum: number, unit: 'bytes' | 'levels'): Issues[number] {

@@ -81,7 +81,9 @@ impl<'a> Part<'a> {
             (Some("JsonObject"), _) => Kind::JsonObject,
             (Some("CustomEventType"), _) => Kind::CustomEventType,
             (Some("EventType"), _) => Kind::EventType(words("/anyOf/0/enum")),
-            (Some(name), Some("string")) if self.schema.get("enum").is_some() => Kind::Choice(name, words("/enum")),
+            (Some(name), Some("string")) if self.schema.get("enum").is_some() => {
+                Kind::Choice(name, words("/enum"))
+            }
             (Some(name), Some("string")) => Kind::Id(name),
             (shared, Some("object")) => Kind::Object(shared),
             (_, Some("array")) => Kind::List(Self { schema: &self.schema["items"], record: self.record }),

@@ -32,7 +32,8 @@ pub fn file() -> String {
         "import { branded, eventType, integer, json, jsonObject, list, plain, text, timestamp } from './helpers.js'\n",
     );
     out.push_str("\n/** The contract's bounds of one JSON value. */\n");
-    let _ = writeln!(out, "const JSON_LIMITS = {{ bytes: {}, depth: {} }}", limits.json_bytes, limits.json_depth);
+    let _ =
+        writeln!(out, "const JSON_LIMITS = {{ bytes: {}, depth: {} }}", limits.json_bytes, limits.json_depth);
     for (name, part) in &shared {
         out.push_str(&shared_schema(name, *part, &limits));
     }
@@ -55,7 +56,10 @@ fn shared_schema(name: &str, part: Part<'_>, limits: &Limits) -> String {
             format!("\n{says}export const {name}Schema = z.enum([{}])\n", quoted(&words).join(", "))
         }
         Kind::CustomEventType => {
-            format!("\n{says}export const {name}Schema = branded<{name}>({}.startsWith('custom:'))\n", sized(part))
+            format!(
+                "\n{says}export const {name}Schema = branded<{name}>({}.startsWith('custom:'))\n",
+                sized(part)
+            )
         }
         Kind::EventType(words) => {
             let known = quoted(&words).join(",\n  ");

@@ -244,11 +244,16 @@ impl Mux {
         if state.silent_calls >= SILENT_CALLS {
             state.drop_wanted = true;
         }
+        let pause = if let Phase::Down(at) = state.phase { at.0.saturating_sub(now.0).max(1) } else { FIRST_PAUSE_MS };
         let known = state.last_error.clone();
         let want = self.want(&mut state, now);
         drop(state);
         for slot in late {
-            slot.fail(|_| known.clone().unwrap_or_else(|| Error::timeout(Effect::NotApplied)));
+            slot.fail(|_| match &known {
+                Some(error) if error.retryable => error.clone().retry_after(pause),
+                Some(error) => error.clone(),
+                None => Error::timeout(Effect::NotApplied),
+            });
         }
         for slot in sent_late {
             slot.fail(Error::timeout);

@@ -38,7 +38,9 @@ fn write(cursor: &mut Cursor<'_>, shape: &Shape, out: &mut String) -> Result<(),
             Ok(())
         }
         Shape::Date | Shape::Instant(_) => {
-            let Node::Foreign(Foreign::Date { ms: Some(ms), .. }) = cursor.node()? else { return Err(Malformed) };
+            let Node::Foreign(Foreign::Date { ms: Some(ms), .. }) = cursor.node()? else {
+                return Err(Malformed);
+            };
             out.push('"');
             out.push_str(&Timestamp(u64::try_from(ms).map_err(|_| Malformed)?).to_string());
             out.push('"');

@@ -1,12 +1,11 @@
 //! The validator: one pass over the text, every issue, in the order in which zod reports them.
 
-use std::borrow::Cow;
-
 use super::canon;
 use super::issue::{Issue, MAX_SAFE, PathItem};
 use super::limits::{DEEPEST, Limits};
 use super::scan::{Cursor, Foreign, Malformed, Node, Text};
 use super::shape::{EVENT_PREFIX, Field, Shape, TextShape};
+use super::wrong::{not_finite, shown, symbol_keys, wrong_type};
 use crate::clock::Timestamp;
 
 /// One JSON value reports at most so many issues: a hostile one could hold a million.
@@ -95,11 +94,18 @@ impl<'a, 'l> Checker<'a, 'l> {
     /// Reports a value of another type and steps over the rest of it.
     fn mismatch(&mut self, shape: &Shape, node: Node<'_>) -> Result<(), Malformed> {
         let received = match (shape, node) {
-            (Shape::Integer { .. } | Shape::Number { .. }, Node::Foreign(Foreign::Number(number))) => not_finite(number),
+            (Shape::Integer { .. } | Shape::Number { .. }, Node::Foreign(Foreign::Number(number))) => {
+                not_finite(number)
+            }
             (Shape::Date | Shape::Instant(_), Node::Foreign(Foreign::Date { .. })) => Some("Invalid Date"),
             _ => None,
         };
-        self.issues.push(wrong_type(shape, &shown(node), received));
+        self.issues.push(match (shape, node) {
+            (Shape::Text(text), Node::Foreign(Foreign::Big(name))) if name.is("string") => {
+                Issue::too_big(&[], "string", wide(text.most.of(self.limits)))
+            }
+            _ => wrong_type(shape, &shown(node), received),
+        });
         self.leave(node)
     }
 
@@ -115,7 +121,11 @@ impl<'a, 'l> Checker<'a, 'l> {
         let wrap = match self.cursor.node()? {
             Node::Object(wrap) => wrap,
             other => {
-                self.issues.push(wrong_type(&Shape::Json { object: true, limited: false }, &shown(other), None));
+                self.issues.push(wrong_type(
+                    &Shape::Json { object: true, limited: false },
+                    &shown(other),
+                    None,
+                ));
                 return self.leave(other);
             }
         };
@@ -184,7 +194,12 @@ impl<'a, 'l> Checker<'a, 'l> {
     fn list(&mut self, item: &Shape, most: usize) -> Result<(), Malformed> {
         let node = self.cursor.node()?;
         if node != Node::Array {
-            self.issues.push(Issue::invalid_type(&[], "array", &shown(node)));
+            self.issues.push(match node {
+                Node::Foreign(Foreign::Big(name)) if name.is("array") => {
+                    Issue::too_big(&[], "array", wide(most))
+                }
+                _ => Issue::invalid_type(&[], "array", &shown(node)),
+            });
             return self.leave(node);
         }
         let before = self.issues.len();
@@ -217,11 +232,16 @@ impl<'a, 'l> Checker<'a, 'l> {
     fn text(&mut self, shape: &TextShape, text: Text<'_>) {
         let most = shape.most.of(self.limits);
         // A code point is at least one byte, and one that is escaped more than one.
-        let surely_fits = text.raw.len() <= most && (shape.least == 0 || shape.least == 1 && !text.raw.is_empty());
+        let surely_fits =
+            text.raw.len() <= most && (shape.least == 0 || shape.least == 1 && !text.raw.is_empty());
         if !surely_fits {
             let count = text.code_points();
             if count < shape.least {
-                self.issues.push(Issue::too_small(&[], "string", i64::try_from(shape.least).unwrap_or(i64::MAX)));
+                self.issues.push(Issue::too_small(
+                    &[],
+                    "string",
+                    i64::try_from(shape.least).unwrap_or(i64::MAX),
+                ));
             }
             if count > most {
                 self.issues.push(Issue::too_big(&[], "string", wide(most)));
@@ -230,7 +250,9 @@ impl<'a, 'l> Checker<'a, 'l> {
         if !text.well_formed() {
             self.issues.push(Issue::ill_formed(Vec::new(), "string"));
         }
-        if let Some(prefix) = shape.prefix.as_ref().filter(|prefix| !text.decoded().starts_with(prefix.as_str())) {
+        if let Some(prefix) =
+            shape.prefix.as_ref().filter(|prefix| !text.decoded().starts_with(prefix.as_str()))
+        {
             self.issues.push(Issue::starts_with(prefix));
         }
         if let Some(names) = &shape.events {
@@ -243,7 +265,7 @@ impl<'a, 'l> Checker<'a, 'l> {
     }
 
     fn integer(&mut self, number: &str, least: i64) {
-        let exact = number.parse::<i64>().ok().filter(|value| value.abs() <= MAX_SAFE);
+        let exact = number.parse::<i64>().ok().filter(|value| (-MAX_SAFE..=MAX_SAFE).contains(value));
         if let Some(value) = exact {
             self.rewrite |= value == 0 && number.starts_with('-');
             if value < least {
@@ -335,49 +357,4 @@ pub(super) fn under(mut issue: Issue, item: PathItem) -> Issue {
 
 pub(super) fn wide(bound: usize) -> u64 {
     u64::try_from(bound).unwrap_or(u64::MAX)
-}
-
-pub(super) fn symbol_keys(path: &[PathItem]) -> Issue {
-    Issue::custom(path, "Invalid input: symbol keys are not allowed")
-}
-
-fn wrong_type(shape: &Shape, shown: &str, received: Option<&'static str>) -> Issue {
-    let expected = match shape {
-        Shape::Choice(values) => return Issue::invalid_value(&[], values),
-        Shape::Nullable(inner) => return wrong_type(inner, shown, received),
-        Shape::Object { .. } | Shape::Json { object: true, .. } => "object",
-        Shape::Json { .. } => "json",
-        Shape::List { .. } => "array",
-        Shape::Text(_) => "string",
-        Shape::Integer { .. } | Shape::Number { .. } => "number",
-        Shape::Flag => "boolean",
-        Shape::Date | Shape::Instant(_) => "date",
-        Shape::Never => "never",
-    };
-    Issue::mistyped(Cow::Borrowed(expected), shown, received, None)
-}
-
-/// What zod calls a value in a message.
-pub(super) fn shown(node: Node<'_>) -> Cow<'static, str> {
-    Cow::Borrowed(match node {
-        Node::Null => "null",
-        Node::Bool => "boolean",
-        Node::Number(_) => "number",
-        Node::Text(_) => "string",
-        Node::Array => "array",
-        Node::Foreign(Foreign::Undefined) => "undefined",
-        Node::Object(wrap) => return Cow::Owned(wrap.name.decoded()),
-        Node::Foreign(
-            Foreign::Number(name)
-            | Foreign::Date { name, .. }
-            | Foreign::Cycle(name)
-            | Foreign::Deep(name)
-            | Foreign::Big(name)
-            | Foreign::Other(name),
-        ) => return Cow::Owned(name.decoded()),
-    })
-}
-
-fn not_finite(number: Text<'_>) -> Option<&'static str> {
-    ["NaN", "Infinity", "-Infinity"].into_iter().find(|known| number.is(known))
 }

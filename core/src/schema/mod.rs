@@ -23,6 +23,7 @@ mod session;
 mod shape;
 mod step;
 mod walk;
+mod wrong;
 
 pub use chain::{Chain, ChainData, ChainSource, ChainStatus, ChainUpdate, StepCounts};
 pub use event::{CustomEvent, Event};

@@ -135,8 +135,7 @@ fn normal(schema: Value, record: bool) -> Value {
     if let Some(items) = schema.remove("items") {
         schema.insert("items".to_owned(), normal(items, record));
     }
-    let required: Vec<Value> =
-        schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    let required: Vec<Value> = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
     if let Some(Value::Object(fields)) = schema.get_mut("properties") {
         for (name, field) in fields.iter_mut() {
             let keeps_null = required.iter().any(|known| known == name) || field.get("x-clear").is_some();
@@ -179,7 +178,9 @@ fn without_null(schema: Value) -> (Value, bool) {
         }
         return (Value::Object(schema), true);
     }
-    let Some(Value::Array(mut options)) = schema.remove("anyOf") else { return (Value::Object(schema), false) };
+    let Some(Value::Array(mut options)) = schema.remove("anyOf") else {
+        return (Value::Object(schema), false);
+    };
     let before = options.len();
     options.retain(|option| option.get("type") != Some(&null));
     let dropped = options.len() < before;

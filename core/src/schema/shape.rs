@@ -10,18 +10,32 @@ use super::name::SchemaName;
 /// What a value must look like.
 #[derive(Debug)]
 pub(super) enum Shape {
-    Object { fields: Vec<Field>, strict: bool },
-    List { item: Box<Shape>, most: Bound },
+    Object {
+        fields: Vec<Field>,
+        strict: bool,
+    },
+    List {
+        item: Box<Shape>,
+        most: Bound,
+    },
     Text(TextShape),
     Choice(Vec<String>),
-    Integer { least: i64 },
+    Integer {
+        least: i64,
+    },
     /// Any finite number within bounds; only in options.
-    Number { least: i64, most: u64 },
+    Number {
+        least: i64,
+        most: u64,
+    },
     Flag,
     Date,
     /// A date, or the text of an id; only in options.
     Instant(TextShape),
-    Json { object: bool, limited: bool },
+    Json {
+        object: bool,
+        limited: bool,
+    },
     Nullable(Box<Shape>),
     /// A part of a schema that the compiler does not know: nothing passes. A test finds it.
     Never,

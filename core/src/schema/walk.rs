@@ -1,9 +1,10 @@
 //! The walk over one JSON value of any depth, without recursion.
 
-use super::check::{shown, symbol_keys, wide};
+use super::check::wide;
 use super::issue::{Issue, PathItem};
 use super::limits::DEEPEST;
 use super::scan::{Cursor, Foreign, Malformed, Node};
+use super::wrong::{shown, symbol_keys};
 
 /// One bit per level of nesting.
 #[derive(Default)]

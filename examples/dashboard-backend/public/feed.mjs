@@ -4,7 +4,7 @@ const TRY_AGAIN_MS = 2000
 
 /**
  * @param {string} userId
- * @param {{ hello(message), changes(message), status(message), connection(state: 'live' | 'reconnecting' | 'offline') }} on
+ * @param {{ hello(message), changes(message), status(message), connection(state: 'live' | 'reconnecting' | 'refused') }} on
  */
 export function follow(userId, on) {
   const source = new EventSource(`/api/users/${encodeURIComponent(userId)}/feed`)
@@ -14,7 +14,7 @@ export function follow(userId, on) {
   source.addEventListener('open', () => on.connection('live'))
   source.addEventListener('error', () => {
     const refused = source.readyState === EventSource.CLOSED
-    on.connection(refused ? 'offline' : 'reconnecting')
+    on.connection(refused ? 'refused' : 'reconnecting')
     if (refused) setTimeout(() => follow(userId, on), TRY_AGAIN_MS)
   })
 }

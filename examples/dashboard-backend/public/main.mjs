@@ -92,7 +92,10 @@ async function attempt(load) {
     await load()
     problem = ''
   } catch (error) {
-    problem = error.status === undefined ? 'The backend can’t be reached.' : error.message
+    problem =
+      error.status === undefined
+        ? 'The backend can’t be reached.'
+        : `Not everything could be read: ${error.message}.`
   }
   render()
 }
@@ -167,23 +170,25 @@ follow(userId, {
     tell(events)
     route()
   },
-  status({ backend, state, trouble: code }) {
-    const tone = code || state !== 'healthy' ? 'bad' : 'good'
-    chip($('storage'), tone, `${backend} storage: ${code ? 'not answering' : state}`)
-    trouble = code ? `The storage does not answer (${code}). What you see may be out of date.` : ''
-    render()
-  },
+  status: showStorage,
   connection(state) {
     connection = state
     const [tone, text] = {
       live: ['good', 'live'],
       reconnecting: ['bad', 'reconnecting…'],
-      offline: ['bad', 'offline, trying again'],
+      refused: ['bad', 'not live, trying again'],
     }[state]
     chip($('connection'), tone, text)
     render()
   },
 })
+
+function showStorage({ backend, state, trouble: code }) {
+  const tone = code || state !== 'healthy' ? 'bad' : 'good'
+  chip($('storage'), tone, `${backend} storage: ${code ? 'not answering' : state}`)
+  trouble = code ? `The storage can’t answer (${code}). What you see may be out of date.` : ''
+  render()
+}
 
 function chip(element, tone, text) {
   element.dataset.tone = tone
@@ -312,13 +317,10 @@ function example() {
 }
 
 function drawBanner() {
-  const text =
-    connection === 'live'
-      ? trouble || problem
-      : connection === 'connecting'
-        ? ''
-        : 'The backend can’t be reached. What you see may be out of date; the page goes on by itself as soon as it answers.'
-  drawNote($('banner'), text)
+  const gone =
+    'The backend can’t be reached. What you see may be out of date; the page goes on by itself as soon as it answers.'
+  const texts = { connecting: '', live: trouble || problem, reconnecting: gone, refused: gone }
+  drawNote($('banner'), texts[connection])
 }
 
 function drawNote(element, text) {

@@ -25,13 +25,24 @@ pub(super) enum Check {
     One(Vec<Id>),
     Not(Id),
     If(Id, Option<Id>, Option<Id>),
-    Fields { named: Vec<(String, Id)>, patterned: Vec<(Regex, Id)>, rest: Option<Id> },
+    Fields {
+        named: Vec<(String, Id)>,
+        patterned: Vec<(Regex, Id)>,
+        rest: Option<Id>,
+    },
     FieldNames(Id),
     Required(Vec<String>),
     RequiredWith(String, Vec<String>),
     SchemaWith(String, Id),
-    Items { first: Vec<Id>, rest: Option<Id> },
-    Contains { item: Id, least: f64, most: f64 },
+    Items {
+        first: Vec<Id>,
+        rest: Option<Id>,
+    },
+    Contains {
+        item: Id,
+        least: f64,
+        most: f64,
+    },
     Unique,
     Pattern(Regex, String),
     MultipleOf(f64),
@@ -145,11 +156,15 @@ impl<'a> Compiler<'a> {
             "required" => Check::Required(strings(value)?),
             "dependentRequired" => {
                 let dependent = value.as_object().ok_or("must be an object")?.iter();
-                return dependent.map(|(key, list)| Ok(Check::RequiredWith(key.clone(), strings(list)?))).collect();
+                return dependent
+                    .map(|(key, list)| Ok(Check::RequiredWith(key.clone(), strings(list)?)))
+                    .collect();
             }
             "dependentSchemas" => {
                 let dependent = value.as_object().ok_or("must be an object")?.iter();
-                return dependent.map(|(key, schema)| Ok(Check::SchemaWith(key.clone(), self.node(schema)?))).collect();
+                return dependent
+                    .map(|(key, schema)| Ok(Check::SchemaWith(key.clone(), self.node(schema)?)))
+                    .collect();
             }
             "uniqueItems" if value.as_bool() == Some(true) => Check::Unique,
             "pattern" => {
@@ -184,8 +199,10 @@ impl<'a> Compiler<'a> {
         }
         let named = named.into_iter().flatten().map(|(name, schema)| Ok((name.clone(), self.node(schema)?)));
         let named = named.collect::<Result<_, String>>()?;
-        let patterned =
-            patterned.into_iter().flatten().map(|(pattern, schema)| Ok((regex(pattern)?, self.node(schema)?)));
+        let patterned = patterned
+            .into_iter()
+            .flatten()
+            .map(|(pattern, schema)| Ok((regex(pattern)?, self.node(schema)?)));
         let patterned = patterned.collect::<Result<_, String>>()?;
         let rest = rest.map(|schema| self.node(schema)).transpose()?;
         checks.push(Check::Fields { named, patterned, rest });
@@ -229,7 +246,9 @@ impl<'a> Compiler<'a> {
 
 fn anchored<'a>(schema: &'a Value, anchor: &str) -> Option<&'a Value> {
     match schema {
-        Value::Object(fields) if fields.get("$anchor").and_then(Value::as_str) == Some(anchor) => Some(schema),
+        Value::Object(fields) if fields.get("$anchor").and_then(Value::as_str) == Some(anchor) => {
+            Some(schema)
+        }
         Value::Object(fields) => fields.values().find_map(|field| anchored(field, anchor)),
         Value::Array(items) => items.iter().find_map(|item| anchored(item, anchor)),
         _ => None,

@@ -124,7 +124,8 @@ impl<'s> Run<'s> {
         let mut unknown = Vec::new();
         for (name, value) in fields {
             let known = named.iter().filter(|(known, _)| known == name).map(|(_, id)| *id);
-            let matching = patterned.iter().filter(|(regex, _)| regex.find(name).is_some()).map(|(_, id)| *id);
+            let matching =
+                patterned.iter().filter(|(regex, _)| regex.find(name).is_some()).map(|(_, id)| *id);
             let applied: Vec<Id> = known.chain(matching).collect();
             match rest {
                 Some(id) if applied.is_empty() => {
@@ -165,7 +166,8 @@ impl<'s> Run<'s> {
                 self.most(count, *most, "matching items");
             }
             Check::Unique => {
-                let twice = items.iter().enumerate().any(|(at, item)| items.iter().take(at).any(|i| same(i, item)));
+                let twice =
+                    items.iter().enumerate().any(|(at, item)| items.iter().take(at).any(|i| same(i, item)));
                 if twice {
                     self.wrong("items must differ");
                 }
@@ -183,7 +185,9 @@ impl<'s> Run<'s> {
                     self.wrong(format!("must match pattern {pattern}"));
                 }
             }
-            Check::Least(Measure::CodePoints, least) => self.least(text.chars().count(), *least, "characters"),
+            Check::Least(Measure::CodePoints, least) => {
+                self.least(text.chars().count(), *least, "characters")
+            }
             Check::Most(Measure::CodePoints, most) => self.most(text.chars().count(), *most, "characters"),
             _ => {}
         }
@@ -191,7 +195,9 @@ impl<'s> Run<'s> {
 
     fn number(&mut self, check: &Check, number: f64) {
         match check {
-            Check::Least(Measure::Number, least) if number < *least => self.wrong(format!("must be >= {least}")),
+            Check::Least(Measure::Number, least) if number < *least => {
+                self.wrong(format!("must be >= {least}"))
+            }
             Check::Most(Measure::Number, most) if number > *most => self.wrong(format!("must be <= {most}")),
             Check::Above(bound) if number <= *bound => self.wrong(format!("must be > {bound}")),
             Check::Below(bound) if number >= *bound => self.wrong(format!("must be < {bound}")),

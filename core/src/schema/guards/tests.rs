@@ -4,7 +4,10 @@ use super::{GuardKind, Guards};
 fn found(schema: &str, value: &str) -> Vec<String> {
     let guards = Guards::new(&format!("{{\"session\":{schema}}}")).unwrap();
     let issues = guards.check(GuardKind::Session, value).err().unwrap_or_default();
-    issues.iter().map(|issue| format!("{} {}", issue.code(), serde_json::to_string(&issue.path).unwrap())).collect()
+    issues
+        .iter()
+        .map(|issue| format!("{} {}", issue.code(), serde_json::to_string(&issue.path).unwrap()))
+        .collect()
 }
 
 #[test]
@@ -24,7 +27,11 @@ fn every_keyword_says_yes_and_no() {
         (r#"{"contains":{"const":1},"maxContains":1}"#, "[1,2]", "[1,1]"),
         (r#"{"uniqueItems":true,"maxItems":2}"#, "[1,2]", "[1,1.0]"),
         (r#"{"required":["a"],"maxProperties":1}"#, r#"{"a":1}"#, r#"{"b":1}"#),
-        (r#"{"patternProperties":{"^x-":{"type":"number"}},"additionalProperties":false}"#, r#"{"x-a":1}"#, r#"{"y":1}"#),
+        (
+            r#"{"patternProperties":{"^x-":{"type":"number"}},"additionalProperties":false}"#,
+            r#"{"x-a":1}"#,
+            r#"{"y":1}"#,
+        ),
         (r#"{"propertyNames":{"maxLength":1},"minProperties":1}"#, r#"{"a":1}"#, r#"{"ab":1}"#),
         (r#"{"dependentRequired":{"a":["b"]}}"#, r#"{"a":1,"b":1}"#, r#"{"a":1}"#),
         (r#"{"dependentSchemas":{"a":{"maxProperties":1}}}"#, r#"{"a":1}"#, r#"{"a":1,"b":1}"#),
@@ -34,7 +41,11 @@ fn every_keyword_says_yes_and_no() {
         (r#"{"not":{"type":"null"}}"#, "1", "null"),
         (r#"{"if":{"minimum":5},"then":{"multipleOf":5},"else":{"multipleOf":2}}"#, "10", "3"),
         (r##"{"$defs":{"a/b":{"type":"null"}},"$ref":"#/$defs/a~1b"}"##, "null", "1"),
-        (r##"{"$defs":{"t":{"$anchor":"tree","items":{"$ref":"#tree"},"type":"array"}},"$ref":"#tree"}"##, "[[],[[]]]", "[[1]]"),
+        (
+            r##"{"$defs":{"t":{"$anchor":"tree","items":{"$ref":"#tree"},"type":"array"}},"$ref":"#tree"}"##,
+            "[[],[[]]]",
+            "[[1]]",
+        ),
         ("true", "1", ""),
     ] {
         assert_eq!(found(schema, good), Vec::<String>::new(), "{schema} {good}");
