@@ -1,4 +1,7 @@
 // The dashboard's backend as its clients meet it: a process, its routes, its feed, its recordings.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StorageError } from 'flowkeep'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -326,17 +329,23 @@ describe('on Redis', () => {
   })
 
   it('closes at the start what a killed backend left open', async () => {
-    const first = await Backend.start(env)
+    // What it was killed over can't be tidied up by itself.
+    const scratch = await mkdtemp(join(tmpdir(), 'flowkeep-killed-'))
+    const first = await Backend.start({ ...env, TMPDIR: scratch })
     const running = await vi.waitFor(async () => {
       const session = (await first.get<List<Session>>('/api/users/demo/sessions')).items.find(
         (one) => one.title === 'This checkout',
       )
       const chain = (await first.get<List<Chain>>(`/api/sessions/${session?.sessionId}/chains?order=desc`))
         .items[0]
-      if (chain?.status !== 'in_progress') throw new Error('nothing runs yet')
+      const steps = await first.get<List<Step>>(`/api/chains/${chain?.chainId}/steps`)
+      // The longest of the commands, so that it is still running when the signal comes.
+      const longest = steps.items?.find((step) => step.action.startsWith('npm ls'))
+      if (!chain || longest?.status !== 'in_progress') throw new Error('it does not run yet')
       return chain
     }, PATIENCE)
     await first.stop('SIGKILL')
+    await rm(scratch, { recursive: true, force: true })
     const second = await Backend.start(env)
     try {
       const chain = await vi.waitFor(async () => {

@@ -3,7 +3,8 @@ import { encode, isPlainObject } from './encode.js'
 import { errorOf } from './errors.js'
 import type { Json } from './generated/records.js'
 import { operations } from './native-binding.js'
-import { record } from './records.js'
+import { HeldRecords } from './held.js'
+import { anyRecord, type Revive } from './records.js'
 import type { Carrier } from './socket.js'
 import type { CallOptions } from './types.js'
 
@@ -15,6 +16,10 @@ const ID_TAGGED = 8
 
 /** The first character of an error's text. */
 const ERROR = 33
+/** The last digit: a record's text begins with one. */
+const NINE = 57
+/** The answer for a record that is held as it is. */
+const UNCHANGED = '='
 
 /** The engine's numbers of the operations, by name. */
 const NUMBERS: ReadonlyMap<string, number> = new Map(operations().map((name, place) => [name, place]))
@@ -23,9 +28,6 @@ const NUMBERS: ReadonlyMap<string, number> = new Map(operations().map((name, pla
 export function numberOf(name: string): number {
   return NUMBERS.get(name) ?? -1
 }
-
-/** What an answer's JSON becomes. */
-export type Revive = (written: Json) => unknown
 
 interface Split {
   readonly signal: AbortSignal | undefined
@@ -59,21 +61,51 @@ function split(options: unknown): Split {
 export class Calls {
   readonly #native: NativeStorage
   readonly #carrier: Carrier | undefined
+  readonly #held = new HeldRecords()
 
   constructor(native: NativeStorage, carrier: Carrier | undefined) {
     this.#native = native
     this.#carrier = carrier
   }
 
+  /** Reads a record. Of one that is held only a change comes back. */
+  get(operation: number, id: unknown, options: unknown, revive: Revive): Promise<unknown> {
+    if (typeof id !== 'string') return this.byId(operation, id, undefined, options, revive, false)
+    const { signal, text, tagged } = split(options)
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    const held = this.#held.get(id)
+    const answer = this.#native.call(operation, id, held?.tag, text, tagged ? OPTIONS_TAGGED : 0)
+    const read: Read = (written) => {
+      if (held && written === UNCHANGED) return held.record
+      return this.#read(written, revive, id)
+    }
+    return typeof answer === 'string' ? settled(answer, read) : this.#wait(answer, signal, read)
+  }
+
   /** Makes a call about a record that an id names. */
-  byId(operation: number, id: unknown, data: unknown, options: unknown, revive: Revive, hasData: boolean): Promise<unknown> {
+  byId(
+    operation: number,
+    id: unknown,
+    data: unknown,
+    options: unknown,
+    revive: Revive,
+    hasData: boolean,
+  ): Promise<unknown> {
     if (typeof id === 'string') return this.#call(operation, id, 0, data, options, revive, hasData)
     const { text, tagged } = encode(id)
-    return this.#call(operation, text, ID_IS_VALUE | (tagged ? ID_TAGGED : 0), data, options, revive, hasData)
+    const flags = ID_IS_VALUE | (tagged ? ID_TAGGED : 0)
+    return this.#call(operation, text, flags, data, options, revive, hasData)
   }
 
   /** Makes a call about a user, whose name may be any text. */
-  byUser(operation: number, user: unknown, data: unknown, options: unknown, revive: Revive, hasData: boolean): Promise<unknown> {
+  byUser(
+    operation: number,
+    user: unknown,
+    data: unknown,
+    options: unknown,
+    revive: Revive,
+    hasData: boolean,
+  ): Promise<unknown> {
     const { text, tagged } = encode(user)
     return this.#call(operation, text, tagged ? ID_TAGGED : 0, data, options, revive, hasData)
   }
@@ -92,31 +124,49 @@ export class Calls {
     const value = hasData ? encode(data) : undefined
     const bits = flags | (value?.tagged ? DATA_TAGGED : 0) | (tagged ? OPTIONS_TAGGED : 0)
     const answer = this.#native.call(operation, id, value?.text, optionsText, bits)
-    if (typeof answer === 'string') return settled(answer, revive)
-    return this.#wait(answer, signal, revive)
+    const read: Read = (written) => this.#read(written, revive, undefined)
+    return typeof answer === 'string' ? settled(answer, read) : this.#wait(answer, signal, read)
   }
 
-  #wait(ticket: number, signal: AbortSignal | undefined, revive: Revive): Promise<unknown> {
+  /** What an answer's text says. A record's begins with its tag. */
+  #read(text: string, revive: Revive, id: string | undefined): unknown {
+    if (text === '') return undefined
+    const first = text.charCodeAt(0)
+    // A tag begins with a digit; lists, pages, events and null do not.
+    if (first > NINE) return revive(JSON.parse(text) as Json)
+    const end = text.indexOf('\n')
+    const record = revive(JSON.parse(text.slice(end + 1)) as Json) as object
+    if (id !== undefined) this.#held.set(id, text.slice(0, end), record, text.length)
+    return record
+  }
+
+  #wait(ticket: number, signal: AbortSignal | undefined, read: Read): Promise<unknown> {
     return new Promise((resolve, reject) => {
+      const settle = (text: string) => {
+        if (text.charCodeAt(0) === ERROR) reject(errorOf(text, anyRecord))
+        else resolve(read(text))
+      }
+      if (!signal) {
+        this.#carrier?.wait(ticket, settle)
+        return
+      }
       const abort = () => {
         this.#carrier?.abandon(ticket)
-        reject(signal?.reason)
+        reject(signal.reason)
       }
-      signal?.addEventListener('abort', abort, { once: true })
+      signal.addEventListener('abort', abort, { once: true })
       this.#carrier?.wait(ticket, (text) => {
-        signal?.removeEventListener('abort', abort)
-        if (text.charCodeAt(0) === ERROR) reject(errorOf(text, record))
-        else resolve(revived(text, revive))
+        signal.removeEventListener('abort', abort)
+        settle(text)
       })
     })
   }
 }
 
-function revived(text: string, revive: Revive): unknown {
-  return text === '' ? undefined : revive(JSON.parse(text) as Json)
-}
+/** Makes an answer of a call's text, which is no error. */
+type Read = (text: string) => unknown
 
-function settled(text: string, revive: Revive): Promise<unknown> {
-  if (text.charCodeAt(0) === ERROR) return Promise.reject(errorOf(text, record))
-  return Promise.resolve(revived(text, revive))
+function settled(text: string, read: Read): Promise<unknown> {
+  if (text.charCodeAt(0) === ERROR) return Promise.reject(errorOf(text, anyRecord))
+  return Promise.resolve(read(text))
 }

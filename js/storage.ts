@@ -1,9 +1,9 @@
-import { Calls, numberOf, type Revive } from './calls.js'
+import { Calls, numberOf } from './calls.js'
 import { encode, isPlainObject } from './encode.js'
 import { ConflictError, errorOf, TimeoutError } from './errors.js'
 import type { ChainId, CustomEvent, Event, Plain, SessionId, StepId, UserId } from './generated/records.js'
 import { NativeStorage } from './native-binding.js'
-import { nothing, page, record, records } from './records.js'
+import { anyRecord, chain, event, listOf, page, type Revive, session, step } from './records.js'
 import { toJsonSchema } from './schemas.js'
 import { Carrier } from './socket.js'
 import type {
@@ -48,6 +48,10 @@ const LIST_STEPS = numberOf('listSteps')
 const APPEND_EVENT = numberOf('appendEvent')
 const EVENTS = numberOf('events')
 
+const SESSIONS = listOf(session)
+const CHAINS = listOf(chain)
+const STEPS = listOf(step)
+
 /** How often a function of the current record is called for one update, at the most. */
 const UPDATER_CALLS = 100
 
@@ -89,7 +93,7 @@ function open(options: unknown, fixed: object, environment: Environment | undefi
     return new NativeStorage(texts, tagged, variables)
   } catch (error) {
     const text = error instanceof Error ? error.message : ''
-    throw text.startsWith('!') ? errorOf(text, record) : error
+    throw text.startsWith('!') ? errorOf(text, anyRecord) : error
   }
 }
 
@@ -108,12 +112,12 @@ export abstract class StorageBase<T extends Typing = Typing> implements IStorage
 
   /** Creates a session of a user. One round trip; the record, its place in the user's list and its event are one step. */
   createSession(userId: UserId | string, data: SessionDataOf<T>, options?: CreateOptions): Promise<SessionOf<T>> {
-    return this.#calls.byUser(CREATE_SESSION, userId, data, options, record, true) as Promise<SessionOf<T>>
+    return this.#calls.byUser(CREATE_SESSION, userId, data, options, session, true) as Promise<SessionOf<T>>
   }
 
   /** The session, or `null` when there is none. A failure to look is an error, never `null`. */
   getSession(sessionId: SessionId | Plain, options?: CallOptions): Promise<SessionOf<T> | null> {
-    return this.#get(GET_SESSION, sessionId, options) as Promise<SessionOf<T> | null>
+    return this.#calls.get(GET_SESSION, sessionId, options, session) as Promise<SessionOf<T> | null>
   }
 
   /** Merges an update into a session, field by field. Two updates of different fields both survive. */
@@ -122,22 +126,22 @@ export abstract class StorageBase<T extends Typing = Typing> implements IStorage
     updates: SessionUpdateOf<T> | Updater<SessionOf<T>, SessionUpdateOf<T>>,
     options?: UpdateOptions,
   ): Promise<SessionOf<T>> {
-    return this.#update(UPDATE_SESSION, GET_SESSION, sessionId, updates, options) as Promise<SessionOf<T>>
+    return this.#update(UPDATE_SESSION, GET_SESSION, sessionId, updates, options, session) as Promise<SessionOf<T>>
   }
 
   /** Deletes a session and everything below it. One that does not exist is no error. */
   deleteSession(sessionId: SessionId | Plain, options?: CallOptions): Promise<void> {
-    return this.#calls.byId(DELETE_SESSION, sessionId, undefined, options, nothing, false) as Promise<void>
+    return this.#calls.byId(DELETE_SESSION, sessionId, undefined, options, session, false) as Promise<void>
   }
 
   /** A user's sessions in the order of their creation; empty when there are none. */
   listSessions(userId: UserId | string, options?: ListOptions): Promise<SessionOf<T>[]> {
-    return this.#calls.byUser(LIST_SESSIONS, userId, undefined, options, records, false) as Promise<SessionOf<T>[]>
+    return this.#calls.byUser(LIST_SESSIONS, userId, undefined, options, SESSIONS, false) as Promise<SessionOf<T>[]>
   }
 
   /** Moves the deadline of a session's tree forward; changes nothing else. */
   touchSession(sessionId: SessionId | Plain, options?: CallOptions): Promise<SessionOf<T>> {
-    return this.#get(TOUCH_SESSION, sessionId, options) as Promise<SessionOf<T>>
+    return this.#calls.byId(TOUCH_SESSION, sessionId, undefined, options, session, false) as Promise<SessionOf<T>>
   }
 
   /** Creates a chain in a session. */
@@ -146,12 +150,12 @@ export abstract class StorageBase<T extends Typing = Typing> implements IStorage
     data: ChainDataOf<T>,
     options?: CreateChainOptions,
   ): Promise<ChainOf<T>> {
-    return this.#calls.byId(CREATE_CHAIN, sessionId, data, options, record, true) as Promise<ChainOf<T>>
+    return this.#calls.byId(CREATE_CHAIN, sessionId, data, options, chain, true) as Promise<ChainOf<T>>
   }
 
   /** The chain, or `null` when there is none. */
   getChain(chainId: ChainId | Plain, options?: CallOptions): Promise<ChainOf<T> | null> {
-    return this.#get(GET_CHAIN, chainId, options) as Promise<ChainOf<T> | null>
+    return this.#calls.get(GET_CHAIN, chainId, options, chain) as Promise<ChainOf<T> | null>
   }
 
   /** Merges an update into a chain, field by field. */
@@ -160,27 +164,27 @@ export abstract class StorageBase<T extends Typing = Typing> implements IStorage
     updates: ChainUpdateOf<T> | Updater<ChainOf<T>, ChainUpdateOf<T>>,
     options?: UpdateOptions,
   ): Promise<ChainOf<T>> {
-    return this.#update(UPDATE_CHAIN, GET_CHAIN, chainId, updates, options) as Promise<ChainOf<T>>
+    return this.#update(UPDATE_CHAIN, GET_CHAIN, chainId, updates, options, chain) as Promise<ChainOf<T>>
   }
 
   /** Deletes a chain and its steps. One that does not exist is no error. */
   deleteChain(chainId: ChainId | Plain, options?: CallOptions): Promise<void> {
-    return this.#calls.byId(DELETE_CHAIN, chainId, undefined, options, nothing, false) as Promise<void>
+    return this.#calls.byId(DELETE_CHAIN, chainId, undefined, options, chain, false) as Promise<void>
   }
 
   /** A session's chains in the order of their creation. */
   listChains(sessionId: SessionId | Plain, options?: ListOptions): Promise<ChainOf<T>[]> {
-    return this.#calls.byId(LIST_CHAINS, sessionId, undefined, options, records, false) as Promise<ChainOf<T>[]>
+    return this.#calls.byId(LIST_CHAINS, sessionId, undefined, options, CHAINS, false) as Promise<ChainOf<T>[]>
   }
 
   /** Creates a step at the end of a chain; the chain's counts and order change in the same step. */
   createStep(chainId: ChainId | Plain, data: StepDataOf<T>, options?: CreateOptions): Promise<StepOf<T>> {
-    return this.#calls.byId(CREATE_STEP, chainId, data, options, record, true) as Promise<StepOf<T>>
+    return this.#calls.byId(CREATE_STEP, chainId, data, options, step, true) as Promise<StepOf<T>>
   }
 
   /** The step, or `null` when there is none. */
   getStep(stepId: StepId | Plain, options?: CallOptions): Promise<StepOf<T> | null> {
-    return this.#get(GET_STEP, stepId, options) as Promise<StepOf<T> | null>
+    return this.#calls.get(GET_STEP, stepId, options, step) as Promise<StepOf<T> | null>
   }
 
   /** Merges an update into a step, field by field, and rolls it up into its chain in the same step. */
@@ -189,22 +193,22 @@ export abstract class StorageBase<T extends Typing = Typing> implements IStorage
     updates: StepUpdateOf<T> | Updater<StepOf<T>, StepUpdateOf<T>>,
     options?: UpdateOptions,
   ): Promise<StepOf<T>> {
-    return this.#update(UPDATE_STEP, GET_STEP, stepId, updates, options) as Promise<StepOf<T>>
+    return this.#update(UPDATE_STEP, GET_STEP, stepId, updates, options, step) as Promise<StepOf<T>>
   }
 
   /** Deletes a step; its number is not given again. One that does not exist is no error. */
   deleteStep(stepId: StepId | Plain, options?: CallOptions): Promise<void> {
-    return this.#calls.byId(DELETE_STEP, stepId, undefined, options, nothing, false) as Promise<void>
+    return this.#calls.byId(DELETE_STEP, stepId, undefined, options, step, false) as Promise<void>
   }
 
   /** A chain's steps by their number. */
   listSteps(chainId: ChainId | Plain, options?: ListOptions): Promise<StepOf<T>[]> {
-    return this.#calls.byId(LIST_STEPS, chainId, undefined, options, records, false) as Promise<StepOf<T>[]>
+    return this.#calls.byId(LIST_STEPS, chainId, undefined, options, STEPS, false) as Promise<StepOf<T>[]>
   }
 
   /** Appends an event of the caller's own, `custom:<name>`, to a session's log and its user's feed. */
-  appendEvent(sessionId: SessionId | Plain, event: CustomEvent, options?: CallOptions): Promise<Event> {
-    return this.#calls.byId(APPEND_EVENT, sessionId, event, options, record, true) as Promise<Event>
+  appendEvent(sessionId: SessionId | Plain, custom: CustomEvent, options?: CallOptions): Promise<Event> {
+    return this.#calls.byId(APPEND_EVENT, sessionId, custom, options, event, true) as Promise<Event>
   }
 
   /** A page of the events of a session or of a user, the oldest first. */
@@ -229,42 +233,43 @@ export abstract class StorageBase<T extends Typing = Typing> implements IStorage
     return this.close()
   }
 
-  #get(operation: number, id: unknown, options: unknown): Promise<unknown> {
-    return this.#calls.byId(operation, id, undefined, options, record, false)
-  }
-
-  #update(update: number, get: number, id: unknown, updates: unknown, options: unknown): Promise<unknown> {
-    if (typeof updates === 'function') {
-      return this.#updateBy(update, get, id, updates as Updater<object, object>, options as UpdateOptions | undefined)
-    }
-    return this.#calls.byId(update, id, updates, options, record, true)
-  }
-
-  /** Reads, asks the function, writes if the record is still the one that it saw; again if not. */
-  async #updateBy(
+  #update(
     update: number,
     get: number,
     id: unknown,
-    updater: Updater<object, object>,
-    options: UpdateOptions | undefined,
+    updates: unknown,
+    options: unknown,
+    revive: Revive,
   ): Promise<unknown> {
-    // Judges the options, and finds a record that does not exist, as any update would.
-    await this.#calls.byId(update, id, {}, options, record, true)
-    const { ifVersion, ...rest } = options ?? {}
-    let current = (await this.#get(get, id, rest)) as { version: number } | null
-    const deadline = Date.now() + (rest.timeoutMs ?? Number.POSITIVE_INFINITY)
-    for (let called = 1; current; called++) {
-      const updates = await updater(current)
-      try {
-        const version = ifVersion ?? current.version
-        return await this.#calls.byId(update, id, updates, { ...rest, ifVersion: version }, record, true)
-      } catch (error) {
-        const lost = error instanceof ConflictError && error.code === 'STORAGE_CONFLICT'
-        if (!lost || ifVersion !== undefined || called === UPDATER_CALLS) throw error
-        if (Date.now() > deadline) throw late(error)
-        current = error.current as { version: number }
-      }
-    }
-    return this.#calls.byId(update, id, {}, options, record, true)
+    if (typeof updates !== 'function') return this.#calls.byId(update, id, updates, options, revive, true)
+    const write = (data: object, how: unknown) => this.#calls.byId(update, id, data, how, revive, true)
+    const read = (how: CallOptions) => this.#calls.get(get, id, how, revive)
+    return updateBy(read, write, updates as Updater<object, object>, options as UpdateOptions | undefined)
   }
+}
+
+/** Reads, asks the function, writes if the record is still the one that it saw; again if not. */
+async function updateBy(
+  read: (options: CallOptions) => Promise<unknown>,
+  write: (data: object, options: unknown) => Promise<unknown>,
+  updater: Updater<object, object>,
+  options: UpdateOptions | undefined,
+): Promise<unknown> {
+  // Judges the options, and finds a record that does not exist, as any update would.
+  await write({}, options)
+  const { ifVersion, ...rest } = options ?? {}
+  let current = (await read(rest)) as { version: number } | null
+  const deadline = Date.now() + (rest.timeoutMs ?? Number.POSITIVE_INFINITY)
+  for (let called = 1; current; called++) {
+    const updates = await updater(current)
+    try {
+      return await write(updates, { ...rest, ifVersion: ifVersion ?? current.version })
+    } catch (error) {
+      const lost = error instanceof ConflictError && error.code === 'STORAGE_CONFLICT'
+      if (!lost || ifVersion !== undefined || called === UPDATER_CALLS) throw error
+      if (Date.now() > deadline) throw late(error)
+      current = error.current as { version: number }
+    }
+  }
+  return write({}, options)
 }

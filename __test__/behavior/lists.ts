@@ -93,7 +93,7 @@ export function lists(subject: Subject): void {
     const fixture = useFixture(subject)
 
     it('is an error, never empty', async () => {
-      const parent =
+      const parent: string =
         kind === chainKind ? (await fixture.session()).sessionId : (await fixture.chain()).chainId
       if (kind === chainKind) await fixture.storage.deleteSession(parent)
       else await fixture.storage.deleteChain(parent)

@@ -108,6 +108,17 @@ export function steps(subject: Subject): void {
       })
     })
 
+    it('start afresh with a retry', async () => {
+      const { stepId } = await fixture.step()
+      await fixture.storage.updateStep(stepId, { status: 'in_progress' })
+      await fixture.storage.updateStep(stepId, { status: 'failed', error: 'no', result: { code: 1 } })
+      const retried = await fixture.storage.updateStep(stepId, { status: 'in_progress' })
+      for (const name of ['error', 'result', 'completedAt']) expect(name in retried).toBe(false)
+      await fixture.storage.updateStep(stepId, { status: 'failed' })
+      const given = { status: 'in_progress', error: 'again', result: null } as const
+      expect(await fixture.storage.updateStep(stepId, given)).toMatchObject({ ...given, attempt: 3 })
+    })
+
     it.each([
       ['null', null],
       ['false', false],

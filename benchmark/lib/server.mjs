@@ -7,7 +7,9 @@ export class Server {
   /** @param {string} url */
   constructor(url) {
     this.url = url
-    this.#client = new Redis(url, { maxRetriesPerRequest: 1 })
+    // A server that is not there is not waited for.
+    this.#client = new Redis(url, { lazyConnect: true, retryStrategy: () => null })
+    this.#client.on('error', () => {})
   }
 
   /**
@@ -16,6 +18,7 @@ export class Server {
    */
   static async open(url) {
     const server = new Server(url)
+    await server.#client.connect()
     const keys = await server.#client.dbsize()
     if (keys === 0) return server
     await server.close()

@@ -91,19 +91,36 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Timestamp {
+    /// The 24 bytes of its text.
+    #[must_use]
+    pub fn text(self) -> [u8; 24] {
         let (days, of_day) = (self.0 / MS_PER_DAY, self.0 % MS_PER_DAY);
         let (year, month, day) = civil_from_days(days);
         let (seconds, ms) = (of_day / 1000, of_day % 1000);
-        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let numbers = [(0, 4, year), (5, 2, month), (8, 2, day), (11, 2, seconds / 3600)];
+        let rest = [(14, 2, seconds / 60 % 60), (17, 2, seconds % 60), (20, 3, ms)];
+        for (from, len, number) in numbers.into_iter().chain(rest) {
+            let mut left = number;
+            for byte in text.iter_mut().skip(from).take(len).rev() {
+                *byte = b'0' + (left % 10) as u8;
+                left /= 10;
+            }
+        }
+        text
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 

@@ -38,11 +38,14 @@ pub struct Space(pub &'static str);
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     pub space: Space,
-    pub name: Box<str>,
+    pub name: Name,
 }
 
+/// A short text; up to 23 bytes are held in place.
+pub type Name = smol_str::SmolStr;
+
 impl Key {
-    pub fn new(space: Space, name: impl Into<Box<str>>) -> Self {
+    pub fn new(space: Space, name: impl Into<Name>) -> Self {
         Self { space, name: name.into() }
     }
 }

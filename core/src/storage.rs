@@ -30,6 +30,7 @@ pub struct Request {
     pub id: String,
     pub id_is_value: bool,
     pub id_tagged: bool,
+    /// What is to be written or asked; of a `get` the tag of the record that the caller holds.
     pub data: Option<Text>,
     pub options: Option<Text>,
 }
@@ -152,14 +153,15 @@ impl Storage {
         [committed, refused, failed].map(|counter| counter.load(Ordering::Relaxed))
     }
 
-    /// Answers a request: the JSON of what was asked for, `null` for what is not there, nothing for a
-    /// deletion.
+    /// Answers a request: a record as its tag, a line feed and its JSON, or `=` when it is the one that the
+    /// caller holds; `null` for what is not there; a list, an event or a page as JSON; nothing for a deletion.
     ///
     /// # Errors
     /// Every error of the contract.
     pub async fn perform(&self, request: Request) -> Result<String> {
         use Operation as Op;
-        let Request { id, .. } = &request;
+        let Request { id, data, .. } = &request;
+        let known = data.as_ref().map(|data| data.text.as_str());
         let mut given = Given { request: &request, limits: self.stores.limits(), issues: Vec::new() };
         match request.operation {
             Op::CreateSession => {
@@ -172,7 +174,7 @@ impl Storage {
             }
             Op::GetSession => {
                 let call = self.only_call(&mut given)?;
-                or_null(self.stores.get_session(call, id).await)
+                or_null(self.stores.get_session(call, id, known).await)
             }
             Op::UpdateSession => {
                 let update: Option<schema::SessionUpdate> = given.data();
@@ -204,7 +206,7 @@ impl Storage {
             }
             Op::GetChain => {
                 let call = self.only_call(&mut given)?;
-                or_null(self.stores.get_chain(call, id).await)
+                or_null(self.stores.get_chain(call, id, known).await)
             }
             Op::UpdateChain => {
                 let update: Option<schema::ChainUpdate> = given.data();
@@ -230,7 +232,7 @@ impl Storage {
             }
             Op::GetStep => {
                 let call = self.only_call(&mut given)?;
-                or_null(self.stores.get_step(call, id).await)
+                or_null(self.stores.get_step(call, id, known).await)
             }
             Op::UpdateStep => {
                 let update: Option<schema::StepUpdate> = given.data();

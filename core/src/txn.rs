@@ -5,8 +5,10 @@
 //! step. When one does not hold nothing is applied, and the `witness` queries are answered instead, so
 //! that the caller sees what is there.
 
+use std::sync::Arc;
+
 use crate::clock::Timestamp;
-use crate::key::{Key, Partition};
+use crate::key::{Key, Name, Partition};
 
 /// A small atomic step. See the module's text for the order in which its parts count.
 #[derive(Debug, Clone)]
@@ -43,10 +45,10 @@ impl Txn {
 /// What must hold for a transaction to be applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
-    Absent { key: Key, field: String },
-    Present { key: Key, field: String },
+    Absent { key: Key, field: Name },
+    Present { key: Key, field: Name },
     /// The field is there and its text begins so.
-    Begins { key: Key, field: String, with: String },
+    Begins { key: Key, field: Name, with: String },
 }
 
 /// When a key goes by itself.
@@ -62,19 +64,19 @@ pub enum Effect {
     /// Begins a record that is new: its log starts at position 1. Comes before its other effects.
     Open { key: Key, until: Until },
     /// Sets a field of a record.
-    Put { key: Key, field: String, text: String },
+    Put { key: Key, field: Name, text: Arc<str> },
     /// Removes fields of a record.
-    Drop { key: Key, fields: Vec<String> },
+    Drop { key: Key, fields: Vec<Name> },
     /// Removes a key with all that it holds.
     Delete { key: Key },
     /// Moves a record's deadline forward, never backward. Replies with the deadline that then holds.
     Slide { key: Key, until: Until },
     /// Adds a member to an index, or moves it to another score.
-    Add { key: Key, member: String, score: u64 },
+    Add { key: Key, member: Name, score: u64 },
     /// Takes a member out of an index.
-    Remove { key: Key, member: String },
+    Remove { key: Key, member: Name },
     /// Appends to a record's log, which keeps its last `keep` entries, and to a feed. Replies with the position.
-    Append { key: Key, text: String, keep: u64, feed: Feed },
+    Append { key: Key, text: Arc<str>, keep: u64, feed: Feed },
 }
 
 /// Where a log's entries are gathered with those of other logs. It keeps about `keep` entries (never
@@ -90,7 +92,7 @@ pub struct Feed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Query {
     /// Fields of a record, and its deadline.
-    Record { key: Key, fields: Vec<String> },
+    Record { key: Key, fields: Vec<Name> },
     /// Members of an index by score (equal scores: by bytes), beginning after `skip` of them.
     Members { key: Key, descending: bool, skip: u64, limit: u64 },
     /// Entries of a record's log: of the `limit` positions after one, those that are kept.
@@ -107,7 +109,7 @@ pub struct Position(pub u64, pub u64);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     Record(Fields),
-    Members(Vec<String>),
+    Members(Vec<Name>),
     Log(Log),
     Entries(Vec<Entry>),
     /// Where an entry was appended.
@@ -120,7 +122,7 @@ pub enum Reply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fields {
     pub until: Until,
-    pub texts: Vec<Option<String>>,
+    pub texts: Vec<Option<Arc<str>>>,
 }
 
 /// A range of a log.
@@ -130,16 +132,16 @@ pub struct Log {
     pub first: u64,
     /// The newest position; 0 when there is no log.
     pub last: u64,
-    pub entries: Vec<(u64, String)>,
+    pub entries: Vec<(u64, Arc<str>)>,
 }
 
 /// An entry of a feed, with the log and the position that it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub position: Position,
-    pub origin: String,
+    pub origin: Name,
     pub origin_position: u64,
-    pub text: String,
+    pub text: Arc<str>,
 }
 
 /// What came of a transaction that the backend could answer.

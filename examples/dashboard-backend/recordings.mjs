@@ -59,6 +59,7 @@ export class Recordings {
         await this.#closeAbandoned(session.sessionId)
         return this.#start(session.sessionId)
       } catch (error) {
+        if (signal.aborted) return
         if (!(error instanceof StorageError && error.retryable)) throw error
         await sleep(ASK_AGAIN_MS, undefined, { signal }).catch(() => {})
       }

@@ -1,12 +1,15 @@
 //! One partition's keys, and how a transaction is applied to them.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use super::value::{FeedLog, Index, Record, Value};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
-use crate::key::Key;
+use crate::key::{Key, Name};
 use crate::txn::{Check, Effect, Feed, Fields, Log, Outcome, Query, Reply, Txn, Until};
 
 /// How many due keys one transaction frees at the most.
@@ -80,7 +83,7 @@ impl Shelf {
     }
 
     fn holds(&self, check: &Check, now: Timestamp) -> bool {
-        let text = |key, field: &str| self.record(key, now).and_then(|(record, _)| record.fields.get(field));
+        let text = |key, field: &Name| self.record(key, now).and_then(|(record, _)| record.fields.get(field));
         match check {
             Check::Absent { key, field } => text(key, field).is_none(),
             Check::Present { key, field } => text(key, field).is_some(),
@@ -122,17 +125,17 @@ impl Shelf {
         match effect {
             Effect::Open { key, until } => self.insert(key, Value::Record(Record::default()), until),
             Effect::Put { key, field, text } => {
-                self.record_mut(key, now)?.fields.insert(field.into(), text.into());
+                self.record_mut(key, now)?.fields.insert(field, text);
             }
             Effect::Drop { key, fields } => {
                 let record = self.record_mut(key, now)?;
                 for field in fields {
-                    record.fields.remove(field.as_str());
+                    record.fields.remove(&field);
                 }
             }
             Effect::Delete { key } => drop(self.slots.remove(&key)),
             Effect::Slide { key, until } => replies.push(Reply::Until(self.slide(&key, until, now))),
-            Effect::Add { key, member, score } => self.index_mut(key, now)?.add(&member, score),
+            Effect::Add { key, member, score } => self.index_mut(key, now)?.add(member, score),
             Effect::Remove { key, member } => {
                 let index = self.index_mut(key.clone(), now)?;
                 index.remove(&member);
@@ -141,8 +144,8 @@ impl Shelf {
                 }
             }
             Effect::Append { key, text, keep, feed } => {
-                let position = self.record_mut(key.clone(), now)?.append(&text, keep);
-                self.gather(feed, &key, position, &text, now)?;
+                let position = self.record_mut(key.clone(), now)?.append(Arc::clone(&text), keep);
+                self.gather(feed, key, position, text, now)?;
                 replies.push(Reply::Position(position));
             }
         }
@@ -158,7 +161,7 @@ impl Shelf {
         slot.until
     }
 
-    fn gather(&mut self, feed: Feed, origin: &Key, position: u64, text: &str, now: Timestamp) -> Result<()> {
+    fn gather(&mut self, feed: Feed, origin: Key, position: u64, text: Arc<str>, now: Timestamp) -> Result<()> {
         let is_new = self.slot(&feed.key, now).is_none();
         if is_new {
             self.due.push(Reverse((feed.until, feed.key.clone())));
@@ -166,7 +169,7 @@ impl Shelf {
         let slot = self.open(feed.key, || Value::Feed(FeedLog::default()), now);
         slot.until = Until::At(feed.until);
         match &mut slot.value {
-            Value::Feed(log) => log.append(&origin.name, position, text, feed.keep, now),
+            Value::Feed(log) => log.append(origin.name, position, text, feed.keep, now),
             _ => return Err(wrong_kind()),
         }
         Ok(())

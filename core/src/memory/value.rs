@@ -1,8 +1,12 @@
 //! What a key holds in memory.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use crate::clock::Timestamp;
+use crate::key::Name;
 use crate::txn::{Entry, Fields, Log, Position, Until};
 
 /// A key's content.
@@ -16,15 +20,15 @@ pub(super) enum Value {
 /// Named texts with a log beside them.
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    pub fields: BTreeMap<Box<str>, Box<str>>,
-    log: VecDeque<Box<str>>,
+    pub fields: HashMap<Name, Arc<str>>,
+    log: VecDeque<Arc<str>>,
     /// Entries that the log has dropped.
     trimmed: u64,
 }
 
 impl Record {
-    pub fn append(&mut self, text: &str, keep: u64) -> u64 {
-        self.log.push_back(text.into());
+    pub fn append(&mut self, text: Arc<str>, keep: u64) -> u64 {
+        self.log.push_back(text);
         while self.log.len() as u64 > keep {
             self.log.pop_front();
             self.trimmed += 1;
@@ -32,8 +36,8 @@ impl Record {
         self.trimmed + self.log.len() as u64
     }
 
-    pub fn fields(&self, names: &[String], until: Until) -> Fields {
-        let text = |name: &String| self.fields.get(name.as_str()).map(|text| text.to_string());
+    pub fn fields(&self, names: &[Name], until: Until) -> Fields {
+        let text = |name: &Name| self.fields.get(name).cloned();
         Fields { until, texts: names.iter().map(text).collect() }
     }
 
@@ -43,7 +47,7 @@ impl Record {
         let skip = usize::try_from(from - self.trimmed).unwrap_or(usize::MAX);
         let take = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
         let numbered = self.log.iter().skip(skip).take(take).zip(from + 1..);
-        let entries = numbered.map(|(text, position)| (position, text.to_string())).collect();
+        let entries = numbered.map(|(text, position)| (position, Arc::clone(text))).collect();
         Log { first: self.trimmed + 1, last, entries }
     }
 }
@@ -51,16 +55,16 @@ impl Record {
 /// Members ordered by score, then by their bytes.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    ordered: BTreeSet<(u64, Box<str>)>,
-    scores: HashMap<Box<str>, u64>,
+    ordered: BTreeSet<(u64, Name)>,
+    scores: HashMap<Name, u64>,
 }
 
 impl Index {
-    pub fn add(&mut self, member: &str, score: u64) {
-        if let Some(before) = self.scores.insert(member.into(), score) {
-            self.ordered.remove(&(before, member.into()));
+    pub fn add(&mut self, member: Name, score: u64) {
+        if let Some(before) = self.scores.insert(member.clone(), score) {
+            self.ordered.remove(&(before, member.clone()));
         }
-        self.ordered.insert((score, member.into()));
+        self.ordered.insert((score, member));
     }
 
     pub fn remove(&mut self, member: &str) {
@@ -73,9 +77,9 @@ impl Index {
         self.ordered.is_empty()
     }
 
-    pub fn members(&self, descending: bool, skip: u64, limit: u64) -> Vec<String> {
+    pub fn members(&self, descending: bool, skip: u64, limit: u64) -> Vec<Name> {
         let (skip, limit) = (usize::try_from(skip).unwrap_or(usize::MAX), usize::try_from(limit).unwrap_or(usize::MAX));
-        let name = |(_, member): &(u64, Box<str>)| member.to_string();
+        let name = |(_, member): &(u64, Name)| member.clone();
         if descending {
             self.ordered.iter().rev().skip(skip).take(limit).map(name).collect()
         } else {
@@ -92,10 +96,10 @@ pub(super) struct FeedLog {
 }
 
 impl FeedLog {
-    pub fn append(&mut self, origin: &str, origin_position: u64, text: &str, keep: u64, now: Timestamp) {
+    pub fn append(&mut self, origin: Name, origin_position: u64, text: Arc<str>, keep: u64, now: Timestamp) {
         let position = if now.0 > self.last.0 { Position(now.0, 0) } else { Position(self.last.0, self.last.1 + 1) };
         self.last = position;
-        self.entries.push_back(Entry { position, origin: origin.into(), origin_position, text: text.into() });
+        self.entries.push_back(Entry { position, origin, origin_position, text });
         while self.entries.len() as u64 > keep {
             self.entries.pop_front();
         }

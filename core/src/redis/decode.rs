@@ -1,10 +1,12 @@
 //! Replies as the outcome of a transaction.
 
+use std::sync::Arc;
+
 use super::encode::Form;
 use super::resp::Value;
 use crate::clock::Timestamp;
 use crate::error::{Code, Effect as Applied, Error, Result};
-use crate::key::Key;
+use crate::key::{Key, Name};
 use crate::txn::{Effect, Entry, Fields, Log, Outcome, Position, Query, Reply, Txn, Until};
 
 /// What the replies say of the transaction.
@@ -79,10 +81,11 @@ fn answer(query: &Query, value: Value) -> Result<Reply> {
     match query {
         Query::Record { .. } => {
             let until = until(items.next().map(text).transpose()?.flatten())?;
-            Ok(Reply::Record(Fields { until, texts: items.map(text).collect::<Result<_>>()? }))
+            let shared = |item| text(item).map(|text| text.map(Arc::from));
+            Ok(Reply::Record(Fields { until, texts: items.map(shared).collect::<Result<_>>()? }))
         }
         Query::Members { .. } => {
-            let names = items.map(|item| text(item)?.ok_or_else(|| unexpected("a member")));
+            let names = items.map(|item| text(item)?.map(Name::from).ok_or_else(|| unexpected("a member")));
             Ok(Reply::Members(names.collect::<Result<_>>()?))
         }
         Query::Log { after, .. } => {
@@ -91,7 +94,7 @@ fn answer(query: &Query, value: Value) -> Result<Reply> {
             let mut entries = Vec::new();
             for (position, item) in (after + 1..).zip(items) {
                 if let Some(text) = text(item)? {
-                    entries.push((position, text));
+                    entries.push((position, text.into()));
                 }
             }
             Ok(Reply::Log(Log { first, last, entries }))
@@ -109,7 +112,7 @@ fn entry(value: Value) -> Result<Entry> {
     let mut next = || values.next().map(text).transpose().map(Option::flatten);
     match (place, next()?, next()?.and_then(|n| n.parse().ok()), next()?) {
         (Some(position), Some(origin), Some(origin_position), Some(text)) => {
-            Ok(Entry { position, origin, origin_position, text })
+            Ok(Entry { position, origin: origin.into(), origin_position, text: text.into() })
         }
         _ => Err(unexpected("an entry")),
     }

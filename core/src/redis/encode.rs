@@ -1,5 +1,6 @@
 //! A transaction as requests: one plain command, a `MULTI`, or the script.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use super::keys::Keys;
@@ -38,8 +39,8 @@ pub(super) struct Encoded {
     pub form: Form,
 }
 
-/// Parts of a command behind its name and key.
-type Operands = Vec<Vec<u8>>;
+/// Parts of a command behind its name and key: borrowed from the transaction where they stand in it.
+type Operands<'a> = Vec<Cow<'a, [u8]>>;
 
 /// The cheapest form that keeps the transaction's promises.
 ///
@@ -82,69 +83,74 @@ fn appended(log: &Key, effects: &[Effect]) -> u64 {
     effects.iter().filter(|effect| matches!(effect, Effect::Append { key, .. } if key == log)).count() as u64
 }
 
-fn command(requests: &mut Requests, name: &str, key: &str, operands: &Operands) {
+fn command(requests: &mut Requests, name: &str, key: &str, operands: &Operands<'_>) {
     requests.begin(2 + operands.len()).part(name).part(key);
     for operand in operands {
         requests.part(operand);
     }
 }
 
+fn own<'a>(value: impl ToString) -> Cow<'a, [u8]> {
+    Cow::Owned(value.to_string().into_bytes())
+}
+
+fn lend(text: &str) -> Cow<'_, [u8]> {
+    Cow::Borrowed(text.as_bytes())
+}
+
 /// The command that answers a query.
-fn question(query: &Query) -> (&'static str, &Key, Operands) {
+fn question(query: &Query) -> (&'static str, &Key, Operands<'_>) {
     match query {
         Query::Record { key, fields } => {
-            let names = std::iter::once(b"x".to_vec()).chain(fields.iter().map(|field| field.as_bytes().to_vec()));
+            let names = std::iter::once(lend("x")).chain(fields.iter().map(|field| lend(field)));
             ("HMGET", key, names.collect())
         }
         Query::Members { key, descending, skip, limit } => {
             let last = skip.saturating_add(*limit).saturating_sub(1).min(i64::MAX as u64);
-            let mut operands = vec![skip.to_string().into_bytes(), last.to_string().into_bytes()];
+            let mut operands = vec![own(skip), own(last)];
             if *descending {
-                operands.push(b"REV".to_vec());
+                operands.push(lend("REV"));
             }
             ("ZRANGE", key, operands)
         }
         Query::Log { key, after, limit } => {
-            let entries = (after + 1..=after.saturating_add(*limit)).map(|position| format!("e{position}").into_bytes());
-            ("HMGET", key, [b"#".to_vec(), b"<".to_vec()].into_iter().chain(entries).collect())
+            let entries = (after + 1..=after.saturating_add(*limit)).map(|position| own(format!("e{position}")));
+            ("HMGET", key, [lend("#"), lend("<")].into_iter().chain(entries).collect())
         }
         Query::Entries { key, after, limit } => {
-            let from = format!("({}-{}", after.0, after.1).into_bytes();
-            ("XRANGE", key, vec![from, b"+".to_vec(), b"COUNT".to_vec(), limit.to_string().into_bytes()])
+            let from = own(format!("({}-{}", after.0, after.1));
+            ("XRANGE", key, vec![from, lend("+"), lend("COUNT"), own(limit)])
         }
     }
 }
 
-fn texts<const N: usize>(parts: [&str; N]) -> Operands {
-    parts.iter().map(|part| part.as_bytes().to_vec()).collect()
-}
-
 /// The commands of an effect that needs no look first; `before` are the effects in front of it.
-fn plain_effect<'a>(effect: &'a Effect, before: &[Effect], mut put: impl FnMut(&'static str, &'a Key, Operands)) {
+fn plain_effect<'a>(effect: &'a Effect, before: &[Effect], mut put: impl FnMut(&'static str, &'a Key, Operands<'a>)) {
     match effect {
         Effect::Open { key, until } => match until {
-            Until::Never => put("HSET", key, texts(["x", ""])),
+            Until::Never => put("HSET", key, vec![lend("x"), lend("")]),
             Until::At(at) => {
-                let at = at.0.to_string();
-                put("HSET", key, texts(["x", &at]));
-                put("PEXPIREAT", key, texts([&at]));
+                let at = own(at.0);
+                put("HSET", key, vec![lend("x"), at.clone()]);
+                put("PEXPIREAT", key, vec![at]);
             }
         },
-        Effect::Put { key, field, text } => put("HSET", key, texts([field, text])),
+        Effect::Put { key, field, text } => put("HSET", key, vec![lend(field), lend(text)]),
         Effect::Drop { key, fields } => {
             for fields in fields.chunks(FIELDS_A_COMMAND) {
-                put("HDEL", key, fields.iter().map(|field| field.as_bytes().to_vec()).collect());
+                put("HDEL", key, fields.iter().map(|field| lend(field)).collect());
             }
         }
         Effect::Delete { key } => put("UNLINK", key, Vec::new()),
-        Effect::Add { key, member, score } => put("ZADD", key, texts([&score.to_string(), member])),
-        Effect::Remove { key, member } => put("ZREM", key, texts([member])),
+        Effect::Add { key, member, score } => put("ZADD", key, vec![own(score), lend(member)]),
+        Effect::Remove { key, member } => put("ZREM", key, vec![lend(member)]),
         Effect::Append { key, text, feed, .. } => {
-            let at = (appended(key, before) + 1).to_string();
-            put("HSET", key, texts(["#", &at, &format!("e{at}"), text]));
-            let keep = feed.keep.to_string();
-            put("XADD", &feed.key, texts(["MAXLEN", "~", &keep, "*", "o", &key.name, "n", &at, "e", text]));
-            put("PEXPIREAT", &feed.key, texts([&feed.until.0.to_string()]));
+            let at = appended(key, before) + 1;
+            put("HSET", key, vec![lend("#"), own(at), own(format!("e{at}")), lend(text)]);
+            let limit = [lend("MAXLEN"), lend("~"), own(feed.keep), lend("*")];
+            let entry = [lend("o"), lend(&key.name), lend("n"), own(at), lend("e"), lend(text)];
+            put("XADD", &feed.key, limit.into_iter().chain(entry).collect());
+            put("PEXPIREAT", &feed.key, vec![own(feed.until.0)]);
         }
         // Needs a look first: see `is_plain`.
         Effect::Slide { .. } => {}
@@ -155,7 +161,7 @@ fn multi(txn: &Txn, keys: &Keys) -> Encoded {
     let mut requests = Requests::default();
     requests.request(&[b"MULTI"]);
     // Fields of one record that are set one after the other go as one command.
-    let mut commands: Vec<(&'static str, &Key, Operands)> = Vec::new();
+    let mut commands: Vec<(&'static str, &Key, Operands<'_>)> = Vec::new();
     for (index, effect) in txn.effects.iter().enumerate() {
         let before = txn.effects.get(..index).unwrap_or_default();
         plain_effect(effect, before, |name, key, mut operands| {
@@ -179,36 +185,36 @@ fn multi(txn: &Txn, keys: &Keys) -> Encoded {
 #[derive(Default)]
 struct Program<'a> {
     keys: Vec<&'a Key>,
-    args: Vec<Vec<u8>>,
+    args: Operands<'a>,
 }
 
 impl<'a> Program<'a> {
-    fn key(&mut self, key: &'a Key) -> Vec<u8> {
+    fn key(&mut self, key: &'a Key) -> Cow<'a, [u8]> {
         let known = self.keys.iter().position(|other| *other == key);
         let index = known.unwrap_or_else(|| {
             self.keys.push(key);
             self.keys.len() - 1
         });
-        (index + 1).to_string().into_bytes()
+        own(index + 1)
     }
 
-    fn op<const N: usize>(&mut self, op: &str, key: &'a Key, operands: [&str; N]) {
+    fn op<const N: usize>(&mut self, op: &'static str, key: &'a Key, operands: [Cow<'a, [u8]>; N]) {
         let key = self.key(key);
-        self.args.extend([op.as_bytes().to_vec(), key]);
-        self.args.extend(texts(operands));
+        self.args.extend([lend(op), key]);
+        self.args.extend(operands);
     }
 
-    fn command(&mut self, name: &str, key: &'a Key, operands: Operands) {
+    fn command(&mut self, name: &'static str, key: &'a Key, operands: Operands<'a>) {
         let key = self.key(key);
-        self.args.extend([b"C".to_vec(), operands.len().to_string().into_bytes(), name.as_bytes().to_vec(), key]);
+        self.args.extend([lend("C"), own(operands.len()), lend(name), key]);
         self.args.extend(operands);
     }
 
     fn check(&mut self, check: &'a Check) {
         match check {
-            Check::Absent { key, field } => self.op("A", key, [field]),
-            Check::Present { key, field } => self.op("P", key, [field]),
-            Check::Begins { key, field, with } => self.op("B", key, [field, with]),
+            Check::Absent { key, field } => self.op("A", key, [lend(field)]),
+            Check::Present { key, field } => self.op("P", key, [lend(field)]),
+            Check::Begins { key, field, with } => self.op("B", key, [lend(field), lend(with)]),
         }
     }
 
@@ -216,16 +222,15 @@ impl<'a> Program<'a> {
         match effect {
             Effect::Slide { key, until } => {
                 let until = match until {
-                    Until::Never => String::new(),
-                    Until::At(at) => at.0.to_string(),
+                    Until::Never => lend(""),
+                    Until::At(at) => own(at.0),
                 };
-                self.op("S", key, [&until]);
+                self.op("S", key, [until]);
             }
             Effect::Append { key, text, keep, feed } => {
-                self.op("E", key, [text, &keep.to_string()]);
+                self.op("E", key, [lend(text), own(keep)]);
                 let index = self.key(&feed.key);
-                self.args.push(index);
-                self.args.extend(texts([&feed.keep.to_string(), &feed.until.0.to_string(), &key.name]));
+                self.args.extend([index, own(feed.keep), own(feed.until.0), lend(&key.name)]);
             }
             _ => plain_effect(effect, &[], |name, key, operands| self.command(name, key, operands)),
         }

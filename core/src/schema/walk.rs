@@ -74,6 +74,7 @@ fn walk<R: Report>(cursor: &mut Cursor<'_>, deepest: usize, report: &mut R) -> R
             Node::Object(_) | Node::Array if depth == deepest => Some(Wrong::Deep),
             Node::Foreign(Foreign::Deep(_)) => Some(Wrong::Deep),
             Node::Foreign(_) => Some(Wrong::Value(node)),
+            Node::Number(number) if !finite(number) => Some(Wrong::Value(node)),
             Node::Text(text) if !text.well_formed() => Some(Wrong::Text),
             Node::Object(wrap) if wrap.symbols => Some(Wrong::Symbols),
             _ => None,
@@ -139,6 +140,12 @@ fn walk<R: Report>(cursor: &mut Cursor<'_>, deepest: usize, report: &mut R) -> R
             break;
         }
     }
+}
+
+/// Whether a number is one that a double can hold; the face never writes another.
+fn finite(number: &str) -> bool {
+    let surely = number.len() < 300 && !number.bytes().any(|byte| matches!(byte, b'e' | b'E'));
+    surely || number.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
 /// Hears one issue and no more.

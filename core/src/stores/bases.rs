@@ -12,13 +12,14 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::id::Tree;
+use crate::key::Name;
 
 /// Bytes of texts that are kept.
 const CAPACITY_BYTES: u64 = 16 << 20;
 /// Entries that the cache is laid out for: a typical text has half a KiB.
 const TYPICAL_ENTRIES: usize = 32_768;
 
-type Place = (Tree, Box<str>);
+type Place = (Tree, Name);
 /// A field's text; `None` is a field known to be absent.
 pub(super) type Text = Option<Arc<str>>;
 
@@ -64,30 +65,30 @@ impl Bases {
     }
 
     /// What is known of a field.
-    pub fn get(&self, tree: Tree, field: &str) -> Option<Text> {
-        let base = self.texts.get(&(tree, field.into()))?;
+    pub fn get(&self, tree: Tree, field: &Name) -> Option<Text> {
+        let base = self.texts.get(&(tree, field.clone()))?;
         let alive = base.on_its_way.is_none_or(|epoch| epoch == self.epoch(tree));
         alive.then_some(base.text)
     }
 
     /// Keeps what was read, unless something newer is on its way.
-    pub fn seen(&self, tree: Tree, field: &str, text: Option<&str>) {
-        let place = (tree, Box::from(field));
+    pub fn seen(&self, tree: Tree, field: &Name, text: Text) {
+        let place = (tree, field.clone());
         let newer = self.texts.get(&place).is_some_and(|base| base.on_its_way == Some(self.epoch(tree)));
         if !newer {
-            self.texts.insert(place, Base { text: text.map(Arc::from), on_its_way: None });
+            self.texts.insert(place, Base { text, on_its_way: None });
         }
     }
 
     /// Keeps what is being written in this epoch.
-    pub fn writing(&self, tree: Tree, field: &str, text: Option<&str>) {
+    pub fn writing(&self, tree: Tree, field: &Name, text: Text) {
         let on_its_way = Some(self.epoch(tree));
-        self.texts.insert((tree, field.into()), Base { text: text.map(Arc::from), on_its_way });
+        self.texts.insert((tree, field.clone()), Base { text, on_its_way });
     }
 
     /// The write of this text was acknowledged.
-    pub fn written(&self, tree: Tree, field: &str, text: Option<&str>) {
-        let place = (tree, Box::from(field));
+    pub fn written(&self, tree: Tree, field: &Name, text: Option<&str>) {
+        let place = (tree, field.clone());
         if self.texts.get(&place).is_some_and(|base| base.text.as_deref() == text) {
             self.texts.insert(place, Base { text: text.map(Arc::from), on_its_way: None });
         }
@@ -104,18 +105,18 @@ mod tests {
     #[test]
     fn what_was_on_its_way_ends_with_its_epoch() {
         let (bases, tree) = (Bases::new(), RandomIds::default().tree(Timestamp(1), Partition::from_number(1)));
-        let text = |field| bases.get(tree, field).map(|text| text.map(|text| text.to_string()));
-        bases.seen(tree, "a", Some("1"));
-        bases.seen(tree, "b", None);
+        let text = |field: &str| bases.get(tree, &field.into()).map(|text| text.map(|text| text.to_string()));
+        bases.seen(tree, &"a".into(), Some("1".into()));
+        bases.seen(tree, &"b".into(), None);
         assert_eq!((text("a"), text("b"), text("c")), (Some(Some("1".into())), Some(None), None));
-        bases.writing(tree, "a", Some("2"));
-        bases.seen(tree, "a", Some("1"));
+        bases.writing(tree, &"a".into(), Some("2".into()));
+        bases.seen(tree, &"a".into(), Some("1".into()));
         assert_eq!(text("a"), Some(Some("2".into())), "what is on its way is newer than what was read");
-        bases.writing(tree, "b", Some("3"));
-        bases.written(tree, "b", Some("3"));
+        bases.writing(tree, &"b".into(), Some("3".into()));
+        bases.written(tree, &"b".into(), Some("3"));
         assert!(bases.end(tree, 0) && !bases.end(tree, 0));
         assert_eq!((text("a"), text("b")), (None, Some(Some("3".into()))));
-        bases.seen(tree, "a", Some("4"));
+        bases.seen(tree, &"a".into(), Some("4".into()));
         assert_eq!(text("a"), Some(Some("4".into())));
     }
 }

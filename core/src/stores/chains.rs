@@ -1,7 +1,9 @@
 //! Chains.
 
+use std::sync::Arc;
+
 use super::event_text::Happened;
-use super::record::{Aside, Body, Record, Stored, public};
+use super::record::{Aside, Body, Head, Record, Stored, UNCHANGED, public, tagged};
 use super::rollup::{State, chain_event, is_terminal, move_chain};
 use super::sessions::session_in;
 use super::settle::{Look, Plan, View};
@@ -11,6 +13,7 @@ use super::{Call, Stores, chain_id, is_version, no_transition, session_id};
 use crate::clock::Timestamp;
 use crate::error::{Code, Error, Result};
 use crate::id::{Id, Tree};
+use crate::key::Name;
 use crate::schema::{Chain, ChainData, ChainStatus, ChainUpdate};
 use crate::txn::{Check, Effect, Query, Txn};
 
@@ -37,12 +40,19 @@ fn step_order(tree: Tree, chain: u32, aside: &Aside) -> Vec<String> {
 }
 
 /// A chain's public JSON.
-pub(super) fn public_chain(tree: Tree, chain: u32, stored: &Stored<Chain>) -> String {
+pub(super) fn public_chain(tree: Tree, chain: u32, version: u64, body: &str, aside: &Aside) -> String {
     let (id, session) = (Id::Chain(tree, chain).to_string(), Id::Session(tree).to_string());
-    let order = serde_json::to_string(&step_order(tree, chain, &stored.aside)).unwrap_or_default();
-    let version = stored.version.to_string();
+    let order = serde_json::to_string(&step_order(tree, chain, aside)).unwrap_or_default();
     let front = [("chainId", id.as_str()), ("sessionId", &session)];
-    public(&front, &stored.record.body(), &[("stepOrder", &order), ("version", &version)])
+    public(&front, body, &[("stepOrder", &order), ("version", &version.to_string())])
+}
+
+pub(super) fn chain_json(tree: Tree, chain: u32, stored: &Stored<Chain>) -> String {
+    public_chain(tree, chain, stored.version, &stored.json, &stored.aside)
+}
+
+fn answer(tree: Tree, chain: u32, stored: &Stored<Chain>) -> String {
+    tagged(&stored.stamp, &chain_json(tree, chain, stored))
 }
 
 /// The chain as stored in a view whose first field it is.
@@ -53,7 +63,7 @@ pub(super) fn chain_in(tree: Tree, chain: u32, view: &View) -> Result<Stored<Cha
 }
 
 /// The event of a chain's change.
-pub(super) fn chain_happened(kind: &str, id: Id, user: &str, now: Timestamp, data: &str) -> String {
+pub(super) fn chain_happened(kind: &str, id: Id, user: &str, now: Timestamp, data: &str) -> Arc<str> {
     Happened { kind, chain: Some(id), step: None, user, at: now, data }.text()
 }
 
@@ -89,8 +99,8 @@ impl Stores {
             })
             .await?;
         match settled.value {
-            Ok((number, stored)) => Ok(public_chain(tree, number, &stored)),
-            Err(earlier) => match self.get_chain(call, &earlier).await? {
+            Ok((number, stored)) => Ok(answer(tree, number, &stored)),
+            Err(earlier) => match self.get_chain(call, &earlier, None).await? {
                 Some(chain) => Ok(chain),
                 None => self.recreate_chain(call, tree, &look, data, rollup).await,
             },
@@ -140,40 +150,44 @@ impl Stores {
             idempotency_key: key.map(ToOwned::to_owned),
             ..Aside::default()
         };
-        let (body, id) = (record.body(), Id::Chain(tree, number));
+        let (created, id) = (record.body().as_created(), Id::Chain(tree, number));
         let stored = Stored::first(&self.operation(), record, aside);
-        let put = |field: String, text: String| Effect::Put { key: tree_key(tree), field, text };
+        let put = |field: Name, text: Arc<str>| Effect::Put { key: tree_key(tree), field, text };
         txn.effects = vec![
-            put(chain_field(number), stored.text(&body)),
-            put(CHAINS.into(), chain_number(number)),
-            self.policy.keeping.append(tree, user, now, chain_happened("chain:created", id, user, now, &body.as_created())),
+            put(chain_field(number), stored.text()),
+            put(CHAINS.into(), chain_number(number).into()),
+            self.policy.keeping.append(tree, user, now, chain_happened("chain:created", id, user, now, &created)),
             self.policy.keeping.slide(tree, now),
         ];
         if let Some(key) = key {
             txn.checks.push(Check::Absent { key: tree_key(tree), field: chain_key_field(key) });
-            txn.effects.push(put(chain_key_field(key), id.to_string()));
+            txn.effects.push(put(chain_key_field(key), id.to_string().into()));
         }
         stored
     }
 
-    /// The chain, or `None`. *Round trips*: one.
+    /// The chain, or `None`; with `known` as for [`Stores::get_session`]. *Round trips*: one.
     ///
     /// # Errors
     /// `STORAGE_INVALID` for what is no chain's id, `STORAGE_CORRUPT` when it can't be read.
-    pub async fn get_chain(&self, call: Call, id: &str) -> Result<Option<String>> {
+    pub async fn get_chain(&self, call: Call, id: &str, known: Option<&str>) -> Result<Option<String>> {
         let (tree, chain) = chain_id(id)?;
         let Some(text) = self.get_field(call, tree, chain_field(chain)).await? else { return Ok(None) };
-        Ok(Some(public_chain(tree, chain, &Stored::read(id, &text)?)))
+        let head = Head::read(id, &text)?;
+        if known == Some(head.stamp) {
+            return Ok(Some(UNCHANGED.to_owned()));
+        }
+        self.checked::<Chain>(id, &text)?;
+        let json = public_chain(tree, chain, head.version, head.body, &head.aside(id)?);
+        Ok(Some(tagged(head.stamp, &json)))
     }
 
     /// One field of a tree.
-    pub(super) async fn get_field(&self, call: Call, tree: Tree, field: String) -> Result<Option<String>> {
+    pub(super) async fn get_field(&self, call: Call, tree: Tree, field: Name) -> Result<Option<Arc<str>>> {
         let query = Query::Record { key: tree_key(tree), fields: vec![field.clone()] };
         let replies = self.ask(tree.partition(), call, vec![query]).await?;
         let text = super::settle::record(replies.into_iter().next())?.texts.into_iter().next().flatten();
-        if !self.backend.info().immediate {
-            self.bases.seen(tree, &field, text.as_deref());
-        }
+        self.seen(tree, &field, text.clone());
         Ok(text)
     }
 
@@ -187,7 +201,7 @@ impl Stores {
         let settled = self
             .settle(call, &look, |view, txn| {
                 let before = chain_in(tree, chain, view)?;
-                let current = || public_chain(tree, chain, &before);
+                let current = || chain_json(tree, chain, &before);
                 is_version(before.version, if_version, current)?;
                 check_unchanged(tree, chain, update, &before)?;
                 let now = self.clock.now();
@@ -208,7 +222,7 @@ impl Stores {
                 Ok(Plan::Write(after))
             })
             .await?;
-        Ok(public_chain(tree, chain, &settled.value))
+        Ok(answer(tree, chain, &settled.value))
     }
 
     /// Puts a changed chain and its event into a transaction that checks what it was.
@@ -229,7 +243,7 @@ impl Stores {
         let user = &after.aside.user;
         let data = body.changes_since(&old, after.version);
         txn.checks.push(Check::Begins { key: tree_key(tree), field: chain_field(chain), with: before.prefix() });
-        txn.effects.push(Effect::Put { key: tree_key(tree), field: chain_field(chain), text: after.text(&body) });
+        txn.effects.push(Effect::Put { key: tree_key(tree), field: chain_field(chain), text: after.text() });
         let happened = chain_happened(kind, Id::Chain(tree, chain), user, now, &data);
         txn.effects.push(self.policy.keeping.append(tree, user, now, happened));
         after
@@ -271,7 +285,7 @@ impl Stores {
 pub(super) fn refuse_if_terminal(tree: Tree, chain: u32, stored: &Stored<Chain>) -> Result<()> {
     let status = stored.record.status;
     if is_terminal(status) {
-        let current = public_chain(tree, chain, stored);
+        let current = chain_json(tree, chain, stored);
         return Err(no_transition("chain", status.name(), ChainStatus::InProgress.name(), current));
     }
     Ok(())

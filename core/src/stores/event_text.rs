@@ -1,5 +1,7 @@
 //! The stored text of an event: everything but what its place in the log tells (event and session id).
 
+use std::sync::Arc;
+
 use super::record::Body;
 use crate::clock::Timestamp;
 use crate::id::Id;
@@ -16,13 +18,13 @@ pub(super) struct Happened<'a> {
 }
 
 impl Happened<'_> {
-    pub fn text(&self) -> String {
+    pub fn text(&self) -> Arc<str> {
         let mut body = Body::default();
         body.field("type", self.kind);
         body.optional("chainId", self.chain.map(|id| id.to_string()).as_ref());
         body.optional("stepId", self.step.map(|id| id.to_string()).as_ref());
         body.field("userId", self.user).field("at", &self.at).raw("data", self.data);
-        body.json()
+        body.json().into()
     }
 }
 

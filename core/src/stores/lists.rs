@@ -1,15 +1,16 @@
 //! Lists: of a user's sessions, a session's chains, a chain's steps.
 
-use super::chains::{chain_in, public_chain};
+use super::chains::{chain_in, chain_json};
 use super::record::Stored;
 use super::sessions::{public_session, session_in};
 use super::settle::{Look, Plan, record};
-use super::steps::public_step;
+use super::steps::step_json;
 use super::tree::{CHAINS, SESSION, chain_field, sessions_key, tree_key, user_partition};
 use super::{Call, Stores, chain_id, session_id};
 use crate::error::{Code, Error, Result};
 use crate::id::{Id, Tree};
-use crate::key::Partition;
+use crate::key::{Name, Partition};
+use crate::schema::Session;
 use crate::txn::{Check, Effect, Fields, Outcome, Query, Reply, Txn};
 
 /// Records asked for in one round trip.
@@ -60,7 +61,7 @@ impl Stores {
                 match fields.texts.first().and_then(Option::as_ref) {
                     Some(text) if found.len() < listing.limit => {
                         let id = Id::Session(*tree).to_string();
-                        let public = Stored::read(&id, text).map(|stored| public_session(*tree, &stored, fields.until));
+                        let public = Stored::<Session>::read(&id, text).map(|stored| public_session(*tree, stored.version, &stored.json, fields.until));
                         found.extend(self.unless_corrupt(public)?);
                     }
                     Some(_) => {}
@@ -90,7 +91,7 @@ impl Stores {
             let mut txn = Txn::new(partition, call.deadline);
             for tree in trees {
                 txn.checks.push(Check::Absent { key: tree_key(*tree), field: SESSION.into() });
-                txn.effects.push(Effect::Remove { key: sessions_key(user), member: tree.to_string() });
+                txn.effects.push(Effect::Remove { key: sessions_key(user), member: tree.as_str().into() });
             }
             if let Outcome::Refused(..) = self.backend.run(txn).await? {
                 return Ok(());
@@ -118,7 +119,7 @@ impl Stores {
         let numbered = (1..=latest).map(|number| (number, chain_field(number))).collect();
         let read = |number, text: &str| {
             let id = Id::Chain(tree, number).to_string();
-            Stored::read(&id, text).map(|stored| public_chain(tree, number, &stored))
+            Stored::read(&id, text).map(|stored| chain_json(tree, number, &stored))
         };
         self.list_fields(call, tree, listing.order(numbered), listing.limit, read).await
     }
@@ -135,7 +136,7 @@ impl Stores {
             .await?;
         let read = |step, text: &str| {
             let id = Id::Step(tree, chain, step).to_string();
-            Stored::read(&id, text).map(|stored| public_step(tree, chain, step, &stored))
+            Stored::read(&id, text).map(|stored| step_json(tree, chain, step, &stored))
         };
         self.list_fields(call, tree, listing.order(numbered), listing.limit, read).await
     }
@@ -155,7 +156,7 @@ impl Stores {
         &self,
         call: Call,
         tree: Tree,
-        numbered: Vec<(u32, String)>,
+        numbered: Vec<(u32, Name)>,
         limit: usize,
         read: impl Fn(u32, &str) -> Result<String>,
     ) -> Result<Vec<String>> {

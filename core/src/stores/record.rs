@@ -5,8 +5,8 @@
 //! that a repeated write finds its own), the aside (what the store needs beside the record) and the
 //! record's body: JSON without what its place already tells (ids, version, deadline).
 
-use std::fmt::Write as _;
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -19,19 +19,35 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// How many operations before the last one a record remembers.
 const OPERATIONS_KEPT: usize = 7;
 
+/// Room for a typical record's text and fields.
+const TYPICAL_BYTES: usize = 512;
+const TYPICAL_FIELDS: usize = 14;
+
 /// A record's fields as JSON, in order, with the place of each value.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Body {
-    text: String,
+    text: Vec<u8>,
     spans: Vec<(&'static str, Range<usize>)>,
 }
 
 impl Body {
     /// Adds a field with any serializable value.
     pub fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> &mut Self {
+        let from = self.name(name);
         // Of the types that are put here none can fail to become JSON.
-        let json = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
-        self.raw(name, &json)
+        let _ = serde_json::to_writer(&mut self.text, value);
+        self.spans.push((name, from..self.text.len()));
+        self
+    }
+
+    fn name(&mut self, name: &'static str) -> usize {
+        if self.text.capacity() == 0 {
+            (self.text, self.spans) = (Vec::with_capacity(TYPICAL_BYTES), Vec::with_capacity(TYPICAL_FIELDS));
+        }
+        self.text.extend_from_slice(if self.text.is_empty() { b"{\"" } else { b",\"" });
+        self.text.extend_from_slice(name.as_bytes());
+        self.text.extend_from_slice(b"\":");
+        self.text.len()
     }
 
     /// Adds a field if there is a value.
@@ -44,17 +60,15 @@ impl Body {
 
     /// Adds a field whose value is JSON already.
     pub fn raw(&mut self, name: &'static str, json: &str) -> &mut Self {
-        self.text.push(if self.text.is_empty() { '{' } else { ',' });
-        // Writing to a String can't fail.
-        let _ = write!(self.text, "\"{name}\":");
-        let from = self.text.len();
-        self.text.push_str(json);
+        let from = self.name(name);
+        self.text.extend_from_slice(json.as_bytes());
         self.spans.push((name, from..self.text.len()));
         self
     }
 
     fn values(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.spans.iter().map(|(name, span)| (*name, self.text.get(span.clone()).unwrap_or_default()))
+        let text = |span: &Range<usize>| self.text.get(span.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok());
+        self.spans.iter().map(move |(name, span)| (*name, text(span).unwrap_or("null")))
     }
 
     fn value(&self, name: &str) -> Option<&str> {
@@ -63,7 +77,11 @@ impl Body {
 
     /// The JSON object.
     pub fn json(&self) -> String {
-        if self.text.is_empty() { "{}".to_owned() } else { format!("{}}}", self.text) }
+        let mut json = String::with_capacity(self.text.len() + 2);
+        // What is put here is UTF-8: JSON that was checked, or that serde wrote.
+        json.push_str(if self.text.is_empty() { "{" } else { std::str::from_utf8(&self.text).unwrap_or("{") });
+        json.push('}');
+        json
     }
 
     /// The fields that differ from `before`, as a JSON object: new values, and `null` for what is gone.
@@ -135,6 +153,8 @@ pub(super) struct Stored<R> {
     operations: String,
     pub aside: Aside,
     pub record: R,
+    /// The record's body as it is stored.
+    pub json: String,
 }
 
 impl<R: Record> Stored<R> {
@@ -142,14 +162,15 @@ impl<R: Record> Stored<R> {
     /// `STORAGE_CORRUPT` for what is not a stored record, and for a later schema version.
     pub fn read(id: &str, text: &str) -> Result<Self> {
         let head = Head::read(id, text)?;
-        let aside = if head.aside.is_empty() { Aside::default() } else { parse(id, head.aside)? };
+        let aside = head.aside(id)?;
         let record = parse(id, head.body)?;
-        Ok(Self { version: head.version, stamp: head.stamp.into(), operations: head.operations.into(), aside, record })
+        Ok(Self { version: head.version, stamp: head.stamp.into(), operations: head.operations.into(), aside, record, json: head.body.into() })
     }
 
     /// The first version of a record, by `operation`.
     pub fn first(operation: &str, record: R, aside: Aside) -> Self {
-        Self { version: 1, stamp: format!("1.{operation}"), operations: String::new(), aside, record }
+        let json = record.body().json();
+        Self { version: 1, stamp: format!("1.{operation}"), operations: String::new(), aside, record, json }
     }
 
     /// The next version of this record, by `operation`.
@@ -158,14 +179,15 @@ impl<R: Record> Stored<R> {
         let known = last.into_iter().chain(self.operations.split(',').filter(|known| !known.is_empty() && *known != "-"));
         let operations = known.take(OPERATIONS_KEPT).collect::<Vec<_>>().join(",");
         let version = self.version + 1;
-        Self { version, stamp: format!("{version}.{operation}"), operations, aside, record }
+        let json = record.body().json();
+        Self { version, stamp: format!("{version}.{operation}"), operations, aside, record, json }
     }
 
     /// The stored text.
-    pub fn text(&self, body: &Body) -> String {
+    pub fn text(&self) -> Arc<str> {
         let aside = if self.aside == Aside::default() { String::new() } else { serde_json::to_string(&self.aside).unwrap_or_default() };
         let operations = if self.operations.is_empty() { "-" } else { &self.operations };
-        format!("{} {SCHEMA_VERSION} {operations} {}:{aside}{}", self.stamp, aside.len(), body.json())
+        format!("{} {SCHEMA_VERSION} {operations} {}:{aside}{}", self.stamp, aside.len(), self.json).into()
     }
 
     /// What a stored text of this very version and operation begins with.
@@ -174,16 +196,17 @@ impl<R: Record> Stored<R> {
     }
 }
 
-struct Head<'a> {
-    version: u64,
-    stamp: &'a str,
+/// A stored text, taken apart but not yet read.
+pub(super) struct Head<'a> {
+    pub version: u64,
+    pub stamp: &'a str,
     operations: &'a str,
     aside: &'a str,
-    body: &'a str,
+    pub body: &'a str,
 }
 
 impl<'a> Head<'a> {
-    fn read(id: &str, text: &'a str) -> Result<Self> {
+    pub fn read(id: &str, text: &'a str) -> Result<Self> {
         let corrupt = || Error::corrupt(id, "its head is not one of ours");
         let mut parts = text.splitn(4, ' ');
         let mut part = || parts.next().ok_or_else(corrupt);
@@ -202,6 +225,10 @@ impl<'a> Head<'a> {
         let (aside, body) = rest.split_at_checked(length).ok_or_else(corrupt)?;
         Ok(Self { version, stamp, operations, aside, body })
     }
+
+    pub fn aside(&self, id: &str) -> Result<Aside> {
+        if self.aside.is_empty() { Ok(Aside::default()) } else { parse(id, self.aside) }
+    }
 }
 
 fn parse<T: DeserializeOwned>(id: &str, json: &str) -> Result<T> {
@@ -210,16 +237,39 @@ fn parse<T: DeserializeOwned>(id: &str, json: &str) -> Result<T> {
 }
 
 /// The public JSON of a record: what its place tells, its body, and what comes last.
-pub(super) fn public(front: &[(&str, &str)], body: &Body, back: &[(&str, &str)]) -> String {
-    let mut out = String::with_capacity(body.text.len() + 160);
+pub(super) fn public(front: &[(&str, &str)], body: &str, back: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(body.len() + 192);
     for (name, value) in front {
-        let _ = write!(out, "{}\"{name}\":\"{value}\"", if out.is_empty() { '{' } else { ',' });
+        out.push_str(if out.is_empty() { "{\"" } else { ",\"" });
+        out.push_str(name);
+        out.push_str("\":\"");
+        out.push_str(value);
+        out.push('"');
     }
-    out.push(',');
-    out.push_str(body.text.get(1..).unwrap_or_default());
+    let inner = body.strip_prefix('{').and_then(|body| body.strip_suffix('}')).unwrap_or_default();
+    out.push_str(if inner.is_empty() { "" } else { "," });
+    out.push_str(inner);
     for (name, json) in back {
-        let _ = write!(out, ",\"{name}\":{json}");
+        out.push_str(",\"");
+        out.push_str(name);
+        out.push_str("\":");
+        out.push_str(json);
     }
     out.push('}');
     out
 }
+
+/// The answer of a call for one record: its tag, by which a face knows it again, and its JSON.
+///
+/// The tag changes whenever the JSON does. A caller that holds the record of a tag sends the tag along, and
+/// is told [`UNCHANGED`] instead of the same again.
+pub(super) fn tagged(tag: &str, json: &str) -> String {
+    let mut out = String::with_capacity(tag.len() + 1 + json.len());
+    out.push_str(tag);
+    out.push('\n');
+    out.push_str(json);
+    out
+}
+
+/// The answer for a record that the caller holds already.
+pub(super) const UNCHANGED: &str = "=";

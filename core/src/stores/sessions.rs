@@ -1,7 +1,9 @@
 //! Sessions.
 
+use std::sync::Arc;
+
 use super::event_text::Happened;
-use super::record::{Aside, Body, Record, Stored, public};
+use super::record::{Aside, Body, Head, Record, Stored, UNCHANGED, public, tagged};
 use super::rollup::{State, session_event};
 use super::settle::{Look, Plan, View};
 use super::tree::{KEY_ID, SESSION, idempotency_key, sessions_key, tree_key, user_partition};
@@ -10,6 +12,7 @@ use super::{Call, Stores, is_version, no_transition, session_id};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::id::{Id, Tree};
+use crate::key::Name;
 use crate::schema::{Patch, Session, SessionData, SessionUpdate};
 use crate::txn::{Check, Effect, Outcome, Query, Txn, Until};
 
@@ -25,14 +28,25 @@ impl Record for Session {
 }
 
 /// A session's public JSON.
-pub(super) fn public_session(tree: Tree, stored: &Stored<Session>, until: Until) -> String {
+pub(super) fn public_session(tree: Tree, version: u64, body: &str, until: Until) -> String {
     let id = Id::Session(tree).to_string();
     let expires_at = match until {
         Until::Never => "null".to_owned(),
         Until::At(at) => format!("\"{at}\""),
     };
-    let version = stored.version.to_string();
-    public(&[("sessionId", &id)], &stored.record.body(), &[("expiresAt", &expires_at), ("version", &version)])
+    public(&[("sessionId", &id)], body, &[("expiresAt", &expires_at), ("version", &version.to_string())])
+}
+
+/// A session's deadline is no part of its text, so it is part of its tag.
+fn tag(stamp: &str, until: Until) -> String {
+    match until {
+        Until::Never => format!("{stamp}/"),
+        Until::At(at) => format!("{stamp}/{}", at.0),
+    }
+}
+
+fn answer(tree: Tree, stored: &Stored<Session>, until: Until) -> String {
+    tagged(&tag(&stored.stamp, until), &public_session(tree, stored.version, &stored.json, until))
 }
 
 /// The session as stored in a view whose first field it is.
@@ -42,7 +56,7 @@ pub(super) fn session_in(tree: Tree, view: &View) -> Result<Stored<Session>> {
     Stored::read(&id, text)
 }
 
-fn event(kind: &str, user: &str, now: Timestamp, data: &str) -> String {
+fn event(kind: &str, user: &str, now: Timestamp, data: &str) -> Arc<str> {
     Happened { kind, chain: None, step: None, user, at: now, data }.text()
 }
 
@@ -61,11 +75,13 @@ impl Stores {
         let mut txn = Txn::new(partition, call.deadline);
         let answer = self.plan_session(&mut txn, tree, now, user, data, key);
         let mut taken = None;
+        let Some(key) = key else {
+            self.remember_made(tree, &txn);
+            return self.backend.run(txn).await.map(|_| answer);
+        };
         loop {
             let mut attempt = txn.clone();
-            if let Some(key) = key {
-                self.claim(&mut attempt, user, key, taken.as_ref());
-            }
+            self.claim(&mut attempt, user, key, taken.as_ref());
             match self.backend.run(attempt).await? {
                 Outcome::Committed(_) => {
                     self.remember_made(tree, &txn);
@@ -74,7 +90,7 @@ impl Stores {
                 Outcome::Refused(_, seen) => {
                     let fields = super::settle::record(seen.into_iter().next())?;
                     let Some(id) = fields.texts.into_iter().next().flatten() else { continue };
-                    let earlier = self.get_session(call, &id).await?;
+                    let earlier = self.get_session(call, &id, None).await?;
                     if let Some(earlier) = earlier {
                         return Ok(earlier);
                     }
@@ -96,50 +112,66 @@ impl Stores {
             ..Session::default()
         };
         let aside = Aside { idempotency_key: key.map(ToOwned::to_owned), ..Aside::default() };
-        let body = record.body();
+        let created = record.body().as_created();
         let stored = Stored::first(&self.operation(), record, aside);
         let keeping = &self.policy.keeping;
         let until = keeping.until(tree, now);
         txn.effects = vec![
             Effect::Open { key: tree_key(tree), until },
-            Effect::Put { key: tree_key(tree), field: SESSION.into(), text: stored.text(&body) },
-            Effect::Add { key: sessions_key(user), member: tree.to_string(), score: now.0 },
-            keeping.append(tree, user, now, event("session:created", user, now, &body.as_created())),
+            Effect::Put { key: tree_key(tree), field: SESSION.into(), text: stored.text() },
+            Effect::Add { key: sessions_key(user), member: tree.as_str().into(), score: now.0 },
+            keeping.append(tree, user, now, event("session:created", user, now, &created)),
         ];
         if let Some(key) = key {
             let at = idempotency_key(user, key);
             txn.effects.push(Effect::Delete { key: at.clone() });
             txn.effects.push(Effect::Open { key: at.clone(), until });
-            txn.effects.push(Effect::Put { key: at, field: KEY_ID.into(), text: Id::Session(tree).to_string() });
+            txn.effects.push(Effect::Put { key: at, field: KEY_ID.into(), text: Id::Session(tree).to_string().into() });
         }
-        public_session(tree, &stored, until)
+        answer(tree, &stored, until)
     }
 
     /// The key must be free, or still stand for the session that was found to be gone.
-    fn claim(&self, txn: &mut Txn, user: &str, key: &str, taken: Option<&String>) {
-        let (key, field) = (idempotency_key(user, key), KEY_ID.to_owned());
+    fn claim(&self, txn: &mut Txn, user: &str, key: &str, taken: Option<&Arc<str>>) {
+        let (key, field) = (idempotency_key(user, key), Name::from(KEY_ID));
         txn.witness = vec![Query::Record { key: key.clone(), fields: vec![field.clone()] }];
         txn.checks = vec![match taken {
             None => Check::Absent { key, field },
-            Some(id) => Check::Begins { key, field, with: id.clone() },
+            Some(id) => Check::Begins { key, field, with: id.to_string() },
         }];
     }
 
-    /// The session, or `None`. *Round trips*: one.
+    /// The session, or `None`; only that it is unchanged to a caller that holds the one of the tag `known`.
+    /// *Round trips*: one.
     ///
     /// # Errors
     /// `STORAGE_INVALID` for what is no session's id, `STORAGE_CORRUPT` when it can't be read.
-    pub async fn get_session(&self, call: Call, id: &str) -> Result<Option<String>> {
+    pub async fn get_session(&self, call: Call, id: &str, known: Option<&str>) -> Result<Option<String>> {
         let tree = session_id(id)?;
         let query = Query::Record { key: tree_key(tree), fields: vec![SESSION.into()] };
         let replies = self.ask(tree.partition(), call, vec![query]).await?;
         let fields = super::settle::record(replies.into_iter().next())?;
         let Some(text) = fields.texts.into_iter().next().flatten() else { return Ok(None) };
-        let stored = Stored::read(id, &text)?;
-        if !self.backend.info().immediate {
-            self.bases.seen(tree, SESSION, Some(&text));
+        let head = Head::read(id, &text)?;
+        let tag = tag(head.stamp, fields.until);
+        if known == Some(tag.as_str()) {
+            return Ok(Some(UNCHANGED.to_owned()));
         }
-        Ok(Some(public_session(tree, &stored, fields.until)))
+        let json = public_session(tree, head.version, head.body, fields.until);
+        self.checked::<Session>(id, &text)?;
+        self.seen(tree, &SESSION.into(), Some(text));
+        Ok(Some(tagged(&tag, &json)))
+    }
+
+    /// Checks a text that comes from outside this process: what memory holds was written by us.
+    pub(super) fn checked<R: Record>(&self, id: &str, text: &str) -> Result<()> {
+        if self.backend.info().immediate { Ok(()) } else { Stored::<R>::read(id, text).map(drop) }
+    }
+
+    pub(super) fn seen(&self, tree: Tree, field: &Name, text: Option<Arc<str>>) {
+        if !self.backend.info().immediate {
+            self.bases.seen(tree, field, text);
+        }
     }
 
     /// Merges an update, field by field. *Atomicity*: compare and set; two updates of different fields
@@ -154,7 +186,7 @@ impl Stores {
         let settled = self
             .settle(call, &look, |view, txn| {
                 let before = session_in(tree, view)?;
-                let current = || public_session(tree, &before, view.until());
+                let current = || public_session(tree, before.version, &before.json, view.until());
                 is_version(before.version, if_version, current)?;
                 check_unchanged(tree, update, &before, view.until())?;
                 let now = self.clock.now();
@@ -165,21 +197,21 @@ impl Stores {
                 }
                 let (old, body) = (before.record.body(), record.body());
                 if !body.differs_from(&old) {
-                    return Ok(Plan::Answer((before, true)));
+                    return Ok(Plan::Answer(before));
                 }
                 let user = record.user_id.clone();
                 let after = before.next(&self.operation(), record, before.aside.clone());
                 let data = body.changes_since(&old, after.version);
                 txn.checks.push(Check::Begins { key: tree_key(tree), field: SESSION.into(), with: before.prefix() });
                 txn.effects = vec![
-                    Effect::Put { key: tree_key(tree), field: SESSION.into(), text: after.text(&body) },
+                    Effect::Put { key: tree_key(tree), field: SESSION.into(), text: after.text() },
                     self.policy.keeping.append(tree, &user, now, event(session_event(from, to), &user, now, &data)),
                     self.policy.keeping.slide(tree, now),
                 ];
-                Ok(Plan::Write((after, false)))
+                Ok(Plan::Write(after))
             })
             .await?;
-        Ok(public_session(tree, &settled.value.0, settled.until))
+        Ok(answer(tree, &settled.value, settled.until))
     }
 
     /// Deletes a session and all below it; its event stays in the user's feed. A missing one is no error.
@@ -200,7 +232,7 @@ impl Stores {
             txn.effects = vec![
                 self.policy.keeping.append(tree, user, now, event("session:deleted", user, now, "{}")),
                 Effect::Delete { key: tree_key(tree) },
-                Effect::Remove { key: sessions_key(user), member: tree.to_string() },
+                Effect::Remove { key: sessions_key(user), member: tree.as_str().into() },
             ];
             if let Some(key) = &before.aside.idempotency_key {
                 txn.effects.push(Effect::Delete { key: idempotency_key(user, key) });
@@ -226,7 +258,7 @@ impl Stores {
                 Ok(Plan::Write(before))
             })
             .await?;
-        Ok(public_session(tree, &settled.value, settled.until))
+        Ok(answer(tree, &settled.value, settled.until))
     }
 }
 

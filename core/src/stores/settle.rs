@@ -5,6 +5,7 @@ use super::tree::tree_key;
 use super::{Call, Stores};
 use crate::error::{Code, Error, Result};
 use crate::id::Tree;
+use crate::key::Name;
 use crate::txn::{Effect, Fields, Outcome, Query, Reply, Txn, Until};
 
 /// How often a write is planned anew because another one was faster, before it gives up. Of n writers of
@@ -22,7 +23,7 @@ pub(super) struct View {
 
 impl View {
     fn of(fields: Fields) -> Self {
-        Self { texts: fields.texts.into_iter().map(|text| text.map(Into::into)).collect(), until: fields.until, fresh: true }
+        Self { texts: fields.texts, until: fields.until, fresh: true }
     }
 
     /// The text of the field that was asked for at this place.
@@ -54,16 +55,16 @@ pub(super) struct Settled<T> {
 /// plan checks it.
 pub(super) struct Look {
     pub tree: Tree,
-    pub fields: Vec<String>,
-    pub hoped_absent: Option<String>,
+    pub fields: Vec<Name>,
+    pub hoped_absent: Option<Name>,
 }
 
 impl Look {
-    pub fn new(tree: Tree, fields: Vec<String>) -> Self {
+    pub fn new(tree: Tree, fields: Vec<Name>) -> Self {
         Self { tree, fields, hoped_absent: None }
     }
 
-    fn all(&self) -> Vec<String> {
+    fn all(&self) -> Vec<Name> {
         self.fields.iter().chain(&self.hoped_absent).cloned().collect()
     }
 
@@ -167,7 +168,7 @@ impl Stores {
             return;
         }
         for (field, text) in look.all().iter().zip(&view.texts) {
-            self.bases.seen(look.tree, field, text.as_deref());
+            self.bases.seen(look.tree, field, text.clone());
         }
     }
 
@@ -190,7 +191,7 @@ impl Stores {
                 _ => {}
             }
         }
-        writing.fields.iter().for_each(|(field, text)| self.bases.writing(tree, field, text.as_deref()));
+        writing.fields.iter().for_each(|(field, text)| self.bases.writing(tree, field, text.clone()));
         writing
     }
 
@@ -204,7 +205,7 @@ impl Stores {
 /// What a transaction writes to its tree, and in which epoch.
 struct Writing {
     epoch: u64,
-    fields: Vec<(String, Option<String>)>,
+    fields: Vec<(Name, Text)>,
 }
 
 /// The reply to a question for a record.

@@ -2,7 +2,7 @@
 
 use super::chains::{chain_in, next_of, refuse_if_terminal, step_numbers};
 use super::event_text::Happened;
-use super::record::{Aside, Body, Record, Stored, public};
+use super::record::{Aside, Body, Head, Record, Stored, UNCHANGED, public, tagged};
 use super::rollup::{State, roll_up, step_event};
 use super::settle::{Look, Plan, View};
 use super::tree::{chain_field, step_field, step_key_field, tree_key};
@@ -11,6 +11,7 @@ use super::{Call, Stores, chain_id, invalid, is_version, no_transition, step_id}
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::id::{Id, Tree};
+use crate::key::Name;
 use crate::schema::{Chain, Issue, PathItem, Step, StepData, StepStatus, StepUpdate};
 use crate::txn::{Check, Effect, Txn};
 
@@ -30,12 +31,19 @@ impl Record for Step {
 }
 
 /// A step's public JSON.
-pub(super) fn public_step(tree: Tree, chain: u32, step: u32, stored: &Stored<Step>) -> String {
+pub(super) fn public_step(tree: Tree, chain: u32, step: u32, version: u64, body: &str) -> String {
     let id = Id::Step(tree, chain, step).to_string();
     let (chain, session) = (Id::Chain(tree, chain).to_string(), Id::Session(tree).to_string());
-    let (number, version) = (step.to_string(), stored.version.to_string());
     let front = [("stepId", id.as_str()), ("chainId", &chain), ("sessionId", &session)];
-    public(&front, &stored.record.body(), &[("stepNumber", &number), ("version", &version)])
+    public(&front, body, &[("stepNumber", &step.to_string()), ("version", &version.to_string())])
+}
+
+pub(super) fn step_json(tree: Tree, chain: u32, step: u32, stored: &Stored<Step>) -> String {
+    public_step(tree, chain, step, stored.version, &stored.json)
+}
+
+fn answer(tree: Tree, chain: u32, step: u32, stored: &Stored<Step>) -> String {
+    tagged(&stored.stamp, &step_json(tree, chain, step, stored))
 }
 
 /// The step as stored in a view whose second field it is.
@@ -90,8 +98,8 @@ impl Stores {
             })
             .await?;
         match settled.value {
-            Ok((number, stored)) => Ok(public_step(tree, chain, number, &stored)),
-            Err(earlier) => match self.get_step(call, &earlier).await? {
+            Ok((number, stored)) => Ok(answer(tree, chain, number, &stored)),
+            Err(earlier) => match self.get_step(call, &earlier, None).await? {
                 Some(step) => Ok(step),
                 None => {
                     self.release_key(call, tree, &look).await?;
@@ -122,17 +130,17 @@ impl Stores {
             ..Step::default()
         };
         let aside = Aside { idempotency_key: key.map(ToOwned::to_owned), ..Aside::default() };
-        let body = record.body();
+        let created = record.body().as_created();
         let stored = Stored::first(&self.operation(), record, aside);
         let id = Id::Step(tree, chain, number);
-        txn.effects.push(Effect::Put { key: tree_key(tree), field: step_field(chain, number), text: stored.text(&body) });
-        self.append_step(txn, id, "step:created", &before.aside.user, now, &body.as_created());
+        txn.effects.push(Effect::Put { key: tree_key(tree), field: step_field(chain, number), text: stored.text() });
+        self.append_step(txn, id, "step:created", &before.aside.user, now, &created);
         let aside = Aside { steps: number, ..before.aside.clone() };
         self.roll_into_chain(txn, tree, chain, before, aside, (None, Some(StepStatus::Pending)), now);
         if let Some(key) = key {
             let field = step_key_field(chain, key);
             txn.checks.push(Check::Absent { key: tree_key(tree), field: field.clone() });
-            txn.effects.push(Effect::Put { key: tree_key(tree), field, text: id.to_string() });
+            txn.effects.push(Effect::Put { key: tree_key(tree), field, text: id.to_string().into() });
         }
         stored
     }
@@ -162,14 +170,19 @@ impl Stores {
         txn.effects.push(self.policy.keeping.slide(tree, now));
     }
 
-    /// The step, or `None`. *Round trips*: one.
+    /// The step, or `None`; with `known` as for [`Stores::get_session`]. *Round trips*: one.
     ///
     /// # Errors
     /// `STORAGE_INVALID` for what is no step's id, `STORAGE_CORRUPT` when it can't be read.
-    pub async fn get_step(&self, call: Call, id: &str) -> Result<Option<String>> {
+    pub async fn get_step(&self, call: Call, id: &str, known: Option<&str>) -> Result<Option<String>> {
         let (tree, chain, step) = step_id(id)?;
         let Some(text) = self.get_field(call, tree, step_field(chain, step)).await? else { return Ok(None) };
-        Ok(Some(public_step(tree, chain, step, &Stored::read(id, &text)?)))
+        let head = Head::read(id, &text)?;
+        if known == Some(head.stamp) {
+            return Ok(Some(UNCHANGED.to_owned()));
+        }
+        self.checked::<Step>(id, &text)?;
+        Ok(Some(tagged(head.stamp, &public_step(tree, chain, step, head.version, head.body))))
     }
 
     /// Merges an update, field by field, and rolls it up into the chain in the same step; otherwise as
@@ -184,7 +197,7 @@ impl Stores {
             .settle(call, &look, |view, txn| {
                 let before = step_in(tree, chain, step, view)?;
                 let of = chain_in(tree, chain, view)?;
-                let current = || public_step(tree, chain, step, &before);
+                let current = || step_json(tree, chain, step, &before);
                 is_version(before.version, if_version, current)?;
                 check_unchanged(tree, (chain, step), update, &before)?;
                 if let Some(waits_for) = &update.waits_for {
@@ -202,7 +215,7 @@ impl Stores {
                 Ok(Plan::Write(self.change_step(txn, Id::Step(tree, chain, step), &of, &before, record, now)))
             })
             .await?;
-        Ok(public_step(tree, chain, step, &settled.value))
+        Ok(answer(tree, chain, step, &settled.value))
     }
 
     fn change_step(
@@ -220,7 +233,7 @@ impl Stores {
         let after = before.next(&self.operation(), record, before.aside.clone());
         let field = step_field(chain, step);
         txn.checks.push(Check::Begins { key: tree_key(tree), field: field.clone(), with: before.prefix() });
-        txn.effects.push(Effect::Put { key: tree_key(tree), field, text: after.text(&body) });
+        txn.effects.push(Effect::Put { key: tree_key(tree), field, text: after.text() });
         self.append_step(txn, id, step_event(from, to), &of.aside.user, now, &body.changes_since(&old, after.version));
         if from == to {
             txn.effects.push(self.policy.keeping.slide(tree, now));
@@ -264,7 +277,7 @@ impl Stores {
     }
 
     /// The fields of all steps of a chain, in order.
-    pub(super) fn step_fields(chain: u32, aside: &Aside) -> Vec<(u32, String)> {
+    pub(super) fn step_fields(chain: u32, aside: &Aside) -> Vec<(u32, Name)> {
         step_numbers(aside).map(|step| (step, step_field(chain, step))).collect()
     }
 }

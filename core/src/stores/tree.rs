@@ -1,8 +1,10 @@
 //! Where a session's records lie: one record per tree, one field per session, chain and step.
 
+use std::sync::Arc;
+
 use crate::clock::Timestamp;
 use crate::id::{Tree, base32};
-use crate::key::{Key, Partition, Space};
+use crate::key::{Key, Name, Partition, Space};
 use crate::txn::{Effect, Feed, Until};
 
 /// A session's tree: its session, chains, steps and log.
@@ -45,12 +47,12 @@ pub(super) fn user_partition(user: &str) -> Partition {
     Partition::of(user)
 }
 
-pub(super) fn chain_field(chain: u32) -> String {
-    format!("c{}", base32(u64::from(chain), WIDTH))
+pub(super) fn chain_field(chain: u32) -> Name {
+    smol_str::format_smolstr!("c{}", base32(u64::from(chain), WIDTH))
 }
 
-pub(super) fn step_field(chain: u32, step: u32) -> String {
-    format!("p{}{}", base32(u64::from(chain), WIDTH), base32(u64::from(step), WIDTH))
+pub(super) fn step_field(chain: u32, step: u32) -> Name {
+    smol_str::format_smolstr!("p{}{}", base32(u64::from(chain), WIDTH), base32(u64::from(step), WIDTH))
 }
 
 pub(super) fn chain_number(number: u32) -> String {
@@ -58,13 +60,13 @@ pub(super) fn chain_number(number: u32) -> String {
 }
 
 /// The field that remembers a chain's idempotency key in its session.
-pub(super) fn chain_key_field(key: &str) -> String {
-    format!("kc{key}")
+pub(super) fn chain_key_field(key: &str) -> Name {
+    smol_str::format_smolstr!("kc{key}")
 }
 
 /// The field that remembers a step's idempotency key in its chain.
-pub(super) fn step_key_field(chain: u32, key: &str) -> String {
-    format!("kp{}{key}", base32(u64::from(chain), WIDTH))
+pub(super) fn step_key_field(chain: u32, key: &str) -> Name {
+    smol_str::format_smolstr!("kp{}{key}", base32(u64::from(chain), WIDTH))
 }
 
 /// How long things are kept.
@@ -111,7 +113,7 @@ impl Keeping {
         Effect::Slide { key: tree_key(tree), until: self.until(tree, now) }
     }
 
-    pub(super) fn append(&self, tree: Tree, user: &str, now: Timestamp, text: String) -> Effect {
+    pub(super) fn append(&self, tree: Tree, user: &str, now: Timestamp, text: Arc<str>) -> Effect {
         let feed = Feed { key: feed_key(user), keep: self.feed_entries, until: now.plus_ms(self.feed_ms) };
         Effect::Append { key: tree_key(tree), text, keep: self.log_entries, feed }
     }

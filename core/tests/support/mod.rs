@@ -52,7 +52,8 @@ pub async fn call(storage: &Storage, name: &str, id: &str, data: &str, options: 
     let id = if operation.id_name() == "userId" { serde_json::to_string(id).unwrap() } else { id.to_owned() };
     let request = Request { operation, id, id_is_value: false, id_tagged: false, data: text(data), options: text(options) };
     let answer = storage.perform(request).await?;
-    Ok(if answer.is_empty() { serde_json::Value::Null } else { serde_json::from_str(&answer).unwrap() })
+    let json = answer.split_once('\n').map_or(answer.as_str(), |(_, json)| json);
+    Ok(if json.is_empty() { serde_json::Value::Null } else { serde_json::from_str(json).unwrap() })
 }
 
 /// How many programs a property test runs: many in CI, a taste of them elsewhere.
