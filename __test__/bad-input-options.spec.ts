@@ -13,7 +13,8 @@ import { redisUrl } from './support/redis.js'
 
 vi.setConfig({ testTimeout: 60_000 })
 
-const url = redisUrl()
+// A database of its own, see bad-input.spec.ts.
+const url = new URL('/6', redisUrl()).href
 
 const seconds: Legal = (value) => value === undefined || (Number.isFinite(value) && (value as number) >= 0)
 const anyObject: Legal = (value) => value === undefined || (typeof value === 'object' && value !== null)

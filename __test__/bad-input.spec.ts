@@ -17,7 +17,8 @@ import { census, rawClient, redisUrl, sweep, uniquePrefix } from './support/redi
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 30_000 })
 
-const url = redisUrl()
+// A database of its own: the census of keys before and after each call then looks at its own keys only.
+const url = new URL('/5', redisUrl()).href
 const prefix = uniquePrefix()
 const unhandled: unknown[] = []
 const note = (reason: unknown) => unhandled.push(reason)

@@ -1,7 +1,7 @@
 /** Records that are held at the most; half of them are those used last. */
-const MOST = 4_096
+const MOST = 32_768
 /** Characters of their texts that are held at the most. */
-const MOST_TEXT = 8 * 1_024 * 1_024
+const MOST_TEXT = 16 * 1_024 * 1_024
 
 /** A record that was given out, with the tag by which the engine knows it again. */
 interface Held {
@@ -36,8 +36,16 @@ export class HeldRecords {
 
   /** Holds a record. */
   set(id: string, tag: string, record: object, size: number): void {
-    const dates = Object.values(record).filter((value) => value instanceof Date)
-    this.#insert(id, { tag, record, dates, times: dates.map((date) => date.getTime()), size })
+    const dates: Date[] = []
+    const times: number[] = []
+    for (const name in record) {
+      const value = (record as Record<string, unknown>)[name]
+      if (value instanceof Date) {
+        dates.push(value)
+        times.push(value.getTime())
+      }
+    }
+    this.#insert(id, { tag, record, dates, times, size })
   }
 
   #promoted(id: string): Held | undefined {

@@ -1,6 +1,5 @@
 //! Calls that wait for bytes: polled again when theirs have come.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -9,6 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use flowkeep_core::error::Result;
 use flowkeep_core::operation::Operation;
+use hashbrown::HashMap;
 
 use crate::guarded;
 

@@ -5,7 +5,7 @@
 //! event its position in the session's log (8). The alphabet is Crockford's base 32 in lower case, whose
 //! order is that of the bytes, so ids sort as their numbers do.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use crate::clock::Timestamp;
@@ -139,7 +139,9 @@ impl fmt::Display for Id {
             Self::Step(..) => "stp",
             Self::Event(..) => "evt",
         };
-        write!(text, "{kind}_{}", self.tree())?;
+        text.push_str(kind);
+        text.push('_');
+        text.push_str(self.tree().as_str());
         match *self {
             Self::Session(_) => {}
             Self::Chain(_, chain) => push_base32(&mut text, u64::from(chain), NUMBER_LEN),

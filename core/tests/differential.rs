@@ -9,7 +9,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 use flowkeep_core::backend::Backend;
 use flowkeep_core::clock::{Clock, SystemClock, Timestamp};
-use flowkeep_core::key::{Key, Partition, Space};
+use flowkeep_core::key::{Key, Name, Partition, Space};
 use flowkeep_core::txn::{Check, Effect, Entry, Feed, Outcome, Position, Query, Reply, Txn, Until};
 
 const STEPS: usize = 50;
@@ -27,8 +27,8 @@ impl Programs {
         Key::new(Space(space), format!("{}-{}{}", self.name, self.rng.u8(0..3), self.rng.choice(["", ":", "{}", "%"]).unwrap()))
     }
 
-    fn field(&mut self) -> String {
-        (*self.rng.choice(FIELDS.iter()).unwrap()).to_owned()
+    fn field(&mut self) -> Name {
+        (*self.rng.choice(FIELDS.iter()).unwrap()).into()
     }
 
     fn text(&mut self) -> String {
@@ -70,10 +70,10 @@ impl Programs {
         for _ in 0..self.rng.usize(0..4) {
             let key = key.clone();
             txn.effects.push(match self.rng.u8(0..4) {
-                0 => Effect::Put { key, field: self.field(), text: self.text() },
+                0 => Effect::Put { key, field: self.field(), text: self.text().into() },
                 1 => Effect::Drop { key, fields: vec![self.field(), self.field()] },
                 2 => Effect::Slide { key, until: self.until() },
-                _ => Effect::Append { key, text: self.text(), keep: self.rng.u64(1..6), feed: self.feed() },
+                _ => Effect::Append { key, text: self.text().into(), keep: self.rng.u64(1..6), feed: self.feed() },
             });
         }
         if self.rng.u8(0..12) == 0 {
@@ -105,7 +105,7 @@ impl Programs {
             self.on_record(&mut txn);
         }
         for _ in 0..self.rng.usize(0..2) {
-            let (key, member) = (self.key("u"), format!("m{}", self.rng.u8(0..5)));
+            let (key, member) = (self.key("u"), Name::from(format!("m{}", self.rng.u8(0..5))));
             txn.effects.push(if self.rng.bool() {
                 Effect::Add { key, member, score: self.rng.u64(0..4) }
             } else {

@@ -139,7 +139,7 @@ fn text(value: Value) -> Result<Option<String>> {
             Err(bad) => Ok(Some(String::from_utf8_lossy(bad.as_bytes()).into_owned())),
         },
         Value::Int(number) => Ok(Some(number.to_string())),
-        Value::Status(text) => Ok(Some(text)),
+        Value::Status(text) => Ok(Some(text.into())),
         Value::Error(text) => Err(refusal(&text)),
         Value::Array(_) => Err(unexpected("a list for a text")),
     }

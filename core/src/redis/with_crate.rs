@@ -73,8 +73,8 @@ fn value(value: ::redis::Value) -> Value {
         ::redis::Value::Int(number) => Value::Int(number),
         ::redis::Value::BulkString(bytes) => Value::Bulk(bytes),
         ::redis::Value::Array(items) => Value::Array(items.into_iter().map(self::value).collect()),
-        ::redis::Value::SimpleString(text) => Value::Status(text),
-        ::redis::Value::Okay => Value::Status("OK".to_owned()),
+        ::redis::Value::SimpleString(text) => Value::Status(text.into()),
+        ::redis::Value::Okay => Value::Status("OK".into()),
         ::redis::Value::ServerError(error) => {
             Value::Error(format!("{} {}", error.code(), error.details().unwrap_or_default()))
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::event_text::Happened;
-use super::record::{Aside, Body, Head, Record, Stored, UNCHANGED, public, tagged};
+use super::record::{Aside, Body, Head, Record, Stored, UNCHANGED, fingerprint, public, tagged};
 use super::rollup::{State, chain_event, is_terminal, move_chain};
 use super::sessions::session_in;
 use super::settle::{Look, Plan, View};
@@ -15,7 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::id::{Id, Tree};
 use crate::key::Name;
 use crate::schema::{Chain, ChainData, ChainStatus, ChainUpdate};
-use crate::txn::{Check, Effect, Query, Txn};
+use crate::txn::{Check, Effect, Query, Txn, Until};
 
 impl Record for Chain {
     fn body(&self) -> Body {
@@ -52,7 +52,7 @@ pub(super) fn chain_json(tree: Tree, chain: u32, stored: &Stored<Chain>) -> Stri
 }
 
 fn answer(tree: Tree, chain: u32, stored: &Stored<Chain>) -> String {
-    tagged(&stored.stamp, &chain_json(tree, chain, stored))
+    tagged(&fingerprint(&stored.stamp, Until::Never), &chain_json(tree, chain, stored))
 }
 
 /// The chain as stored in a view whose first field it is.
@@ -174,12 +174,13 @@ impl Stores {
         let (tree, chain) = chain_id(id)?;
         let Some(text) = self.get_field(call, tree, chain_field(chain)).await? else { return Ok(None) };
         let head = Head::read(id, &text)?;
-        if known == Some(head.stamp) {
+        let tag = fingerprint(head.stamp, Until::Never);
+        if known == Some(tag.as_str()) {
             return Ok(Some(UNCHANGED.to_owned()));
         }
         self.checked::<Chain>(id, &text)?;
         let json = public_chain(tree, chain, head.version, head.body, &head.aside(id)?);
-        Ok(Some(tagged(head.stamp, &json)))
+        Ok(Some(tagged(&tag, &json)))
     }
 
     /// One field of a tree.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::event_text::Happened;
-use super::record::{Aside, Body, Head, Record, Stored, UNCHANGED, public, tagged};
+use super::record::{Aside, Body, Head, Record, Stored, UNCHANGED, fingerprint, public, tagged};
 use super::rollup::{State, session_event};
 use super::settle::{Look, Plan, View};
 use super::tree::{KEY_ID, SESSION, idempotency_key, sessions_key, tree_key, user_partition};
@@ -37,16 +37,8 @@ pub(super) fn public_session(tree: Tree, version: u64, body: &str, until: Until)
     public(&[("sessionId", &id)], body, &[("expiresAt", &expires_at), ("version", &version.to_string())])
 }
 
-/// A session's deadline is no part of its text, so it is part of its tag.
-fn tag(stamp: &str, until: Until) -> String {
-    match until {
-        Until::Never => format!("{stamp}/"),
-        Until::At(at) => format!("{stamp}/{}", at.0),
-    }
-}
-
 fn answer(tree: Tree, stored: &Stored<Session>, until: Until) -> String {
-    tagged(&tag(&stored.stamp, until), &public_session(tree, stored.version, &stored.json, until))
+    tagged(&fingerprint(&stored.stamp, until), &public_session(tree, stored.version, &stored.json, until))
 }
 
 /// The session as stored in a view whose first field it is.
@@ -153,7 +145,7 @@ impl Stores {
         let fields = super::settle::record(replies.into_iter().next())?;
         let Some(text) = fields.texts.into_iter().next().flatten() else { return Ok(None) };
         let head = Head::read(id, &text)?;
-        let tag = tag(head.stamp, fields.until);
+        let tag = fingerprint(head.stamp, fields.until);
         if known == Some(tag.as_str()) {
             return Ok(Some(UNCHANGED.to_owned()));
         }

@@ -1,5 +1,7 @@
 //! The one impure line between `plan` and `read`: look, plan, run, and again when something else was faster.
 
+use std::sync::Arc;
+
 use super::bases::{Bases, Text};
 use super::tree::tree_key;
 use super::{Call, Stores};
@@ -197,8 +199,16 @@ impl Stores {
 
     /// Remembers a tree that was just made.
     pub(super) fn remember_made(&self, tree: Tree, txn: &Txn) {
-        let writing = self.remember_writing(tree, txn);
-        writing.fields.iter().for_each(|(field, text)| self.bases.written(tree, field, text.as_deref()));
+        if self.backend.info().immediate {
+            return;
+        }
+        for effect in &txn.effects {
+            if let Effect::Put { key, field, text } = effect
+                && *key == tree_key(tree)
+            {
+                self.bases.seen(tree, field, Some(Arc::clone(text)));
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::chains::{chain_in, next_of, refuse_if_terminal, step_numbers};
 use super::event_text::Happened;
-use super::record::{Aside, Body, Head, Record, Stored, UNCHANGED, public, tagged};
+use super::record::{Aside, Body, Head, Record, Stored, UNCHANGED, fingerprint, public, tagged};
 use super::rollup::{State, roll_up, step_event};
 use super::settle::{Look, Plan, View};
 use super::tree::{chain_field, step_field, step_key_field, tree_key};
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::id::{Id, Tree};
 use crate::key::Name;
 use crate::schema::{Chain, Issue, PathItem, Step, StepData, StepStatus, StepUpdate};
-use crate::txn::{Check, Effect, Txn};
+use crate::txn::{Check, Effect, Txn, Until};
 
 impl Record for Step {
     fn body(&self) -> Body {
@@ -43,7 +43,7 @@ pub(super) fn step_json(tree: Tree, chain: u32, step: u32, stored: &Stored<Step>
 }
 
 fn answer(tree: Tree, chain: u32, step: u32, stored: &Stored<Step>) -> String {
-    tagged(&stored.stamp, &step_json(tree, chain, step, stored))
+    tagged(&fingerprint(&stored.stamp, Until::Never), &step_json(tree, chain, step, stored))
 }
 
 /// The step as stored in a view whose second field it is.
@@ -178,11 +178,12 @@ impl Stores {
         let (tree, chain, step) = step_id(id)?;
         let Some(text) = self.get_field(call, tree, step_field(chain, step)).await? else { return Ok(None) };
         let head = Head::read(id, &text)?;
-        if known == Some(head.stamp) {
+        let tag = fingerprint(head.stamp, Until::Never);
+        if known == Some(tag.as_str()) {
             return Ok(Some(UNCHANGED.to_owned()));
         }
         self.checked::<Step>(id, &text)?;
-        Ok(Some(tagged(head.stamp, &public_step(tree, chain, step, head.version, head.body))))
+        Ok(Some(tagged(&tag, &public_step(tree, chain, step, head.version, head.body))))
     }
 
     /// Merges an update, field by field, and rolls it up into the chain in the same step; otherwise as
