@@ -111,7 +111,11 @@ export abstract class StorageBase<T extends Typing = Typing> implements IStorage
   }
 
   /** Creates a session of a user. One round trip; the record, its place in the user's list and its event are one step. */
-  createSession(userId: UserId | string, data: SessionDataOf<T>, options?: CreateOptions): Promise<SessionOf<T>> {
+  createSession(
+    userId: UserId | string,
+    data: SessionDataOf<T>,
+    options?: CreateOptions,
+  ): Promise<SessionOf<T>> {
     return this.#calls.byUser(CREATE_SESSION, userId, data, options, session, true) as Promise<SessionOf<T>>
   }
 
@@ -126,7 +130,9 @@ export abstract class StorageBase<T extends Typing = Typing> implements IStorage
     updates: SessionUpdateOf<T> | Updater<SessionOf<T>, SessionUpdateOf<T>>,
     options?: UpdateOptions,
   ): Promise<SessionOf<T>> {
-    return this.#update(UPDATE_SESSION, GET_SESSION, sessionId, updates, options, session) as Promise<SessionOf<T>>
+    return this.#update(UPDATE_SESSION, GET_SESSION, sessionId, updates, options, session) as Promise<
+      SessionOf<T>
+    >
   }
 
   /** Deletes a session and everything below it. One that does not exist is no error. */
@@ -136,12 +142,16 @@ export abstract class StorageBase<T extends Typing = Typing> implements IStorage
 
   /** A user's sessions in the order of their creation; empty when there are none. */
   listSessions(userId: UserId | string, options?: ListOptions): Promise<SessionOf<T>[]> {
-    return this.#calls.byUser(LIST_SESSIONS, userId, undefined, options, SESSIONS, false) as Promise<SessionOf<T>[]>
+    return this.#calls.byUser(LIST_SESSIONS, userId, undefined, options, SESSIONS, false) as Promise<
+      SessionOf<T>[]
+    >
   }
 
   /** Moves the deadline of a session's tree forward; changes nothing else. */
   touchSession(sessionId: SessionId | Plain, options?: CallOptions): Promise<SessionOf<T>> {
-    return this.#calls.byId(TOUCH_SESSION, sessionId, undefined, options, session, false) as Promise<SessionOf<T>>
+    return this.#calls.byId(TOUCH_SESSION, sessionId, undefined, options, session, false) as Promise<
+      SessionOf<T>
+    >
   }
 
   /** Creates a chain in a session. */
@@ -174,7 +184,9 @@ export abstract class StorageBase<T extends Typing = Typing> implements IStorage
 
   /** A session's chains in the order of their creation. */
   listChains(sessionId: SessionId | Plain, options?: ListOptions): Promise<ChainOf<T>[]> {
-    return this.#calls.byId(LIST_CHAINS, sessionId, undefined, options, CHAINS, false) as Promise<ChainOf<T>[]>
+    return this.#calls.byId(LIST_CHAINS, sessionId, undefined, options, CHAINS, false) as Promise<
+      ChainOf<T>[]
+    >
   }
 
   /** Creates a step at the end of a chain; the chain's counts and order change in the same step. */

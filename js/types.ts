@@ -140,7 +140,11 @@ export type Updater<Current, Update> = (current: Current) => Update | Promise<Up
 
 /** The interface of every storage, whatever it stands on. */
 export interface IStorage<T extends Typing = Typing> {
-  createSession(userId: UserId | string, data: SessionDataOf<T>, options?: CreateOptions): Promise<SessionOf<T>>
+  createSession(
+    userId: UserId | string,
+    data: SessionDataOf<T>,
+    options?: CreateOptions,
+  ): Promise<SessionOf<T>>
   getSession(sessionId: SessionId | Plain, options?: CallOptions): Promise<SessionOf<T> | null>
   updateSession(
     sessionId: SessionId | Plain,
@@ -151,7 +155,11 @@ export interface IStorage<T extends Typing = Typing> {
   listSessions(userId: UserId | string, options?: ListOptions): Promise<SessionOf<T>[]>
   touchSession(sessionId: SessionId | Plain, options?: CallOptions): Promise<SessionOf<T>>
 
-  createChain(sessionId: SessionId | Plain, data: ChainDataOf<T>, options?: CreateChainOptions): Promise<ChainOf<T>>
+  createChain(
+    sessionId: SessionId | Plain,
+    data: ChainDataOf<T>,
+    options?: CreateChainOptions,
+  ): Promise<ChainOf<T>>
   getChain(chainId: ChainId | Plain, options?: CallOptions): Promise<ChainOf<T> | null>
   updateChain(
     chainId: ChainId | Plain,

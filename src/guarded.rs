@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use flowkeep_core::error::Error;
 use flowkeep_core::operation::Operation;
-use flowkeep_core::storage::error_json;
 
 /// What `body` gives, or the error that a panic in it becomes. What a panic interrupts stays consistent:
 /// the engine's locks are held for one transaction, and a transaction that broke is answered by this error.
@@ -19,7 +18,7 @@ pub fn or_default<T: Default>(body: impl FnOnce() -> T) -> T {
 
 /// The text of an error: `!` and its JSON.
 pub fn failed(operation: Option<Operation>, error: &Error) -> String {
-    format!("!{}", error_json(operation, error))
+    format!("!{}", error.to_json(operation.map_or("", Operation::name)))
 }
 
 /// The error of a panic.

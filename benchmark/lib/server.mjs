@@ -18,7 +18,9 @@ export class Server {
    */
   static async open(url) {
     const server = new Server(url)
-    await server.#client.connect()
+    await server.#client.connect().catch((error) => {
+      throw new Error(`no redis-server at ${new URL(url).host}: ${error.message}`)
+    })
     const keys = await server.#client.dbsize()
     if (keys === 0) return server
     await server.close()

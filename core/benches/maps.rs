@@ -19,7 +19,9 @@ const ROUNDS: usize = 7;
 type Locked = Vec<Mutex<HashMap<String, Box<str>>>>;
 
 fn keys() -> Vec<(usize, String)> {
-    (0..RECORDS).map(|n| (usize::from(Partition::of(&format!("user{n}")).number()), format!("t:{n:020}"))).collect()
+    (0..RECORDS)
+        .map(|n| (usize::from(Partition::of(&format!("user{n}")).number()), format!("t:{n:020}")))
+        .collect()
 }
 
 fn on_locked(maps: &Locked, keys: &[(usize, String)]) {
@@ -60,6 +62,10 @@ fn main() {
         locked.sort();
         dashed.sort();
         let each = |times: &[Duration]| times[ROUNDS / 2].as_nanos() / RECORDS as u128;
-        println!("{threads} thread(s): put + get, locked maps {} ns, dashmap {} ns", each(&locked), each(&dashed));
+        println!(
+            "{threads} thread(s): put + get, locked maps {} ns, dashmap {} ns",
+            each(&locked),
+            each(&dashed)
+        );
     }
 }

@@ -46,9 +46,10 @@ impl Timestamp {
     pub fn parse(text: &str) -> Option<Self> {
         let bytes: &[u8; 24] = text.as_bytes().try_into().ok()?;
         let number = |from: usize, len: usize| {
-            bytes.get(from..from + len)?.iter().try_fold(0u64, |sum, byte| {
-                byte.is_ascii_digit().then(|| sum * 10 + u64::from(byte - b'0'))
-            })
+            bytes
+                .get(from..from + len)?
+                .iter()
+                .try_fold(0u64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + u64::from(byte - b'0')))
         };
         let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (23, b'Z')];
         if marks.iter().any(|(at, mark)| bytes.get(*at) != Some(mark)) {
@@ -159,10 +160,18 @@ mod tests {
     #[test]
     fn what_is_no_date_is_refused() {
         for text in [
-            "2023-02-29T00:00:00.000Z", "2023-04-31T00:00:00.000Z", "2023-13-01T00:00:00.000Z",
-            "2023-00-10T00:00:00.000Z", "2023-01-00T00:00:00.000Z", "2023-01-01T24:00:00.000Z",
-            "2023-01-01T00:60:00.000Z", "2023-01-01 00:00:00.000Z", "2023-01-01T00:00:00Z",
-            "1969-12-31T23:59:59.999Z", "+023-01-01T00:00:00.000Z", "",
+            "2023-02-29T00:00:00.000Z",
+            "2023-04-31T00:00:00.000Z",
+            "2023-13-01T00:00:00.000Z",
+            "2023-00-10T00:00:00.000Z",
+            "2023-01-00T00:00:00.000Z",
+            "2023-01-01T24:00:00.000Z",
+            "2023-01-01T00:60:00.000Z",
+            "2023-01-01 00:00:00.000Z",
+            "2023-01-01T00:00:00Z",
+            "1969-12-31T23:59:59.999Z",
+            "+023-01-01T00:00:00.000Z",
+            "",
         ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }

@@ -26,8 +26,14 @@ pub enum Choice {
 /// # Errors
 /// `STORAGE_CONFIG`, naming the ways out.
 pub fn choose(options: &StorageOptions, environment: &Environment) -> Result<Choice> {
-    let url = || options.url.clone().or_else(|| Some(environment.redis_url.clone()).filter(|url| !url.is_empty()));
-    let missing = || Error::new(Code::Config, "no server is named: set REDIS_URL (or the option url), or choose backend: 'memory'");
+    let url =
+        || options.url.clone().or_else(|| Some(environment.redis_url.clone()).filter(|url| !url.is_empty()));
+    let missing = || {
+        Error::new(
+            Code::Config,
+            "no server is named: set REDIS_URL (or the option url), or choose backend: 'memory'",
+        )
+    };
     match (options.backend, environment.node_env.as_str()) {
         (Some(BackendName::Memory), _) => Ok(Choice::Memory),
         (Some(BackendName::Redis), _) => url().map(Choice::Redis).ok_or_else(missing),
@@ -47,7 +53,12 @@ mod tests {
     use crate::error::Code;
     use crate::schema::{BackendName, StorageOptions};
 
-    fn chosen(backend: Option<BackendName>, url: Option<&str>, node_env: &str, redis_url: &str) -> Option<Choice> {
+    fn chosen(
+        backend: Option<BackendName>,
+        url: Option<&str>,
+        node_env: &str,
+        redis_url: &str,
+    ) -> Option<Choice> {
         let options = StorageOptions { backend, url: url.map(str::to_owned), ..StorageOptions::default() };
         let environment = Environment { node_env: node_env.to_owned(), redis_url: redis_url.to_owned() };
         choose(&options, &environment).map_err(|error| assert_eq!(error.code, Code::Config)).ok()

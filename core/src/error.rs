@@ -142,6 +142,30 @@ impl Error {
         Self::new(Code::Internal, message)
     }
 
+    /// The error as the JSON that a face makes its own error of; `operation` is the public name of the call.
+    #[must_use]
+    pub fn to_json(&self, operation: &str) -> String {
+        let outcome = match self.effect {
+            Effect::NotApplied => "not-applied",
+            Effect::Unknown => "unknown",
+        };
+        let message = serde_json::to_string(&self.message).unwrap_or_default();
+        let mut parts = vec![
+            format!("\"code\":\"{}\",\"message\":{message}", self.code.as_str()),
+            format!("\"operation\":\"{operation}\",\"outcome\":\"{outcome}\""),
+            format!("\"retryable\":{},\"attempts\":1", self.retryable),
+        ];
+        if let Some(detail) = &self.detail {
+            parts.extend(detail.issues.as_ref().map(|json| format!("\"issues\":{json}")));
+            parts.extend(detail.current.as_ref().map(|json| format!("\"current\":{json}")));
+            parts.extend(detail.from.map(|from| format!("\"from\":\"{from}\"")));
+            parts.extend(detail.to.map(|to| format!("\"to\":\"{to}\"")));
+            parts.extend(detail.retry_after_ms.map(|ms| format!("\"retryAfterMs\":{ms}")));
+            parts.extend(detail.limit.map(|limit| format!("\"limit\":{limit}")));
+        }
+        format!("{{{}}}", parts.join(","))
+    }
+
     #[must_use]
     pub fn with(mut self, detail: Detail) -> Self {
         self.detail = Some(Box::new(detail));

@@ -252,8 +252,18 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_is_no_id() {
-        for text in ["", "_", "ses_", "ses_0123456789abcdefghj", "ses_0123456789abcdefghjl", "xyz_0123456789abcdefghjk",
-            "ses_0123456789abcdefghjk0", "chn_0123456789abcdefghjk00000", "ses_0123456789abcdefgh\u{e9}", "SES_0123456789abcdefghjk"] {
+        for text in [
+            "",
+            "_",
+            "ses_",
+            "ses_0123456789abcdefghj",
+            "ses_0123456789abcdefghjl",
+            "xyz_0123456789abcdefghjk",
+            "ses_0123456789abcdefghjk0",
+            "chn_0123456789abcdefghjk00000",
+            "ses_0123456789abcdefgh\u{e9}",
+            "SES_0123456789abcdefghjk",
+        ] {
             assert_eq!(Id::parse(text), None, "{text}");
         }
     }

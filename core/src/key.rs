@@ -12,9 +12,9 @@ impl Partition {
     /// The partition of everything that belongs to `owner`: FNV-1a (64 bit) of its bytes, folded to 10 bits.
     #[must_use]
     pub fn of(owner: &str) -> Self {
-        let hash = owner
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        let hash = owner.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        });
         let folded = hash ^ (hash >> 32);
         Self(((folded ^ (folded >> 16)) % u64::from(PARTITIONS)) as u16)
     }

@@ -8,6 +8,7 @@ pub mod backend;
 pub mod clock;
 pub mod config;
 pub mod error;
+mod given;
 pub mod id;
 pub mod key;
 pub mod layer;

@@ -7,16 +7,17 @@ use std::sync::atomic::Ordering;
 
 use crate::backend::Backend;
 use crate::clock::{Clock, Timestamp};
-use crate::error::{Code, Effect, Error, Result};
+use crate::error::{Code, Error, Result};
+use crate::given::Given;
 use crate::id::Ids;
 use crate::layer::Layer as _;
 use crate::layers::{Counts, Observe};
 use crate::operation::Operation;
 use crate::schema::{
-    self, CustomEvent, EventsOptions, GuardKind, Guards, Input, Issue, Issues, Json, JsonObject, Limits, OnCorrupt, Options,
-    OptionsFor, Order, PathItem, StorageOptions, Validated,
+    self, CustomEvent, EventsOptions, GuardKind, Guards, Input, Issues, Json, JsonObject, Limits, OnCorrupt,
+    Options, OptionsFor, Order, StorageOptions,
 };
-use crate::stores::{Bound, Call, EventsQuery, Keeping, Listing, Policy, Stores, id_issue, invalid};
+use crate::stores::{Bound, Call, EventsQuery, Keeping, Listing, Policy, Stores};
 
 /// How long a call waits unless it says otherwise.
 pub const DEFAULT_TIMEOUT_MS: u64 = 2_000;
@@ -43,7 +44,7 @@ pub struct Text {
 }
 
 impl Text {
-    fn input(&self) -> Input<'_> {
+    pub(crate) fn input(&self) -> Input<'_> {
         Input { text: &self.text, tagged: self.tagged }
     }
 }
@@ -85,7 +86,9 @@ impl Settings {
         let limits = if limits.is_empty() {
             Limits::default()
         } else {
-            serde_json::from_str(limits).map_err(|_| Error::new(Code::Config, "limits: a name that is none, or a number that is none"))?
+            serde_json::from_str(limits).map_err(|_| {
+                Error::new(Code::Config, "limits: a name that is none, or a number that is none")
+            })?
         };
         let guards = if schemas.is_empty() {
             Guards::default()
@@ -162,7 +165,7 @@ impl Storage {
         use Operation as Op;
         let Request { id, data, .. } = &request;
         let known = data.as_ref().map(|data| data.text.as_str());
-        let mut given = Given { request: &request, limits: self.stores.limits(), issues: Vec::new() };
+        let mut given = Given::new(&request, self.stores.limits());
         match request.operation {
             Op::CreateSession => {
                 let user = given.user();
@@ -202,7 +205,9 @@ impl Storage {
                 let (call, options) = self.call(&mut given, OptionsFor::CreateChain);
                 self.guard_object(&mut given, GuardKind::Chain, data.as_ref().map(|data| &data.metadata));
                 let rollup = options.rollup.unwrap_or(true);
-                self.stores.create_chain(call, id, given.one(data)?, options.idempotency_key.as_deref(), rollup).await
+                self.stores
+                    .create_chain(call, id, given.one(data)?, options.idempotency_key.as_deref(), rollup)
+                    .await
             }
             Op::GetChain => {
                 let call = self.only_call(&mut given)?;
@@ -237,7 +242,11 @@ impl Storage {
             Op::UpdateStep => {
                 let update: Option<schema::StepUpdate> = given.data();
                 let (call, options) = self.call(&mut given, OptionsFor::Update);
-                self.guard_object(&mut given, GuardKind::Inputs, update.as_ref().and_then(|update| update.inputs.as_ref()));
+                self.guard_object(
+                    &mut given,
+                    GuardKind::Inputs,
+                    update.as_ref().and_then(|update| update.inputs.as_ref()),
+                );
                 self.guard_result(&mut given, update.as_ref().and_then(|update| update.result.as_ref()));
                 self.stores.update_step(call, id, &given.one(update)?, options.if_version).await
             }
@@ -310,9 +319,8 @@ fn listing(options: &Options) -> Listing {
 }
 
 fn events_query(options: EventsOptions) -> EventsQuery {
-    let bound = |text: Option<String>| {
-        text.map(|text| Timestamp::parse(&text).map_or(Bound::Event(text), Bound::At))
-    };
+    let bound =
+        |text: Option<String>| text.map(|text| Timestamp::parse(&text).map_or(Bound::Event(text), Bound::At));
     EventsQuery {
         limit: usize::try_from(options.limit()).unwrap_or(usize::MAX),
         session_id: options.session_id,
@@ -322,108 +330,4 @@ fn events_query(options: EventsOptions) -> EventsQuery {
         types: options.types,
         cursor: options.cursor,
     }
-}
-
-/// A request's parts as they are read: every issue of every part is gathered before anything is done.
-struct Given<'a> {
-    request: &'a Request,
-    limits: &'a Limits,
-    issues: Vec<Issue>,
-}
-
-impl Given<'_> {
-    fn take<T>(&mut self, read: std::result::Result<T, Issues>) -> Option<T> {
-        read.map_err(|issues| self.issues.extend(issues.0)).ok()
-    }
-
-    fn guarded(&mut self, checked: std::result::Result<(), Vec<Issue>>) {
-        if let Err(issues) = checked {
-            self.issues.extend(issues);
-        }
-    }
-
-    fn user(&mut self) -> Option<String> {
-        let input = Input { text: &self.request.id, tagged: self.request.id_tagged };
-        self.take(schema::check_user_id(input, self.limits))
-    }
-
-    /// An argument that is missing altogether is `undefined`.
-    fn data<T: Validated>(&mut self) -> Option<T> {
-        let read = match &self.request.data {
-            Some(text) => schema::parse(text.input(), self.limits),
-            None => Err(missing()),
-        };
-        self.take(read)
-    }
-
-    fn events(&mut self) -> Option<EventsOptions> {
-        let read = match &self.request.data {
-            Some(text) => schema::events_options(text.input(), self.limits),
-            None => Err(missing()),
-        };
-        self.take(read)
-    }
-
-    fn options(&mut self, which: OptionsFor) -> Options {
-        let Some(text) = &self.request.options else { return Options::default() };
-        self.take(schema::options(which, text.input(), self.limits)).unwrap_or_default()
-    }
-
-    /// The id's own issue comes first.
-    fn finish(&mut self) -> Result<()> {
-        if let Some(issue) = self.id_issue() {
-            self.issues.insert(0, issue);
-        }
-        if self.issues.is_empty() { Ok(()) } else { Err(invalid(std::mem::take(&mut self.issues))) }
-    }
-
-    fn id_issue(&self) -> Option<Issue> {
-        let name = self.request.operation.id_name();
-        if name.is_empty() || name == "userId" {
-            return None;
-        }
-        if !self.request.id_is_value {
-            return id_issue(name, &self.request.id);
-        }
-        let input = Input { text: &self.request.id, tagged: self.request.id_tagged };
-        schema::check_text(input, name, 1, self.limits.id_code_points).err().and_then(|issues| issues.0.into_iter().next())
-    }
-
-    fn one<T>(&mut self, value: Option<T>) -> Result<T> {
-        self.finish()?;
-        value.ok_or_else(|| Error::internal("an input without an issue has no value"))
-    }
-
-    fn both<A, B>(&mut self, a: Option<A>, b: Option<B>) -> Result<(A, B)> {
-        self.one(a.zip(b))
-    }
-}
-
-fn missing() -> Issues {
-    Issues(vec![Issue::invalid_type(&[] as &[PathItem], "object", "undefined")])
-}
-
-/// An error as the JSON that the face makes its own error of.
-#[must_use]
-pub fn error_json(operation: Option<Operation>, error: &Error) -> String {
-    let text = |value: &str| serde_json::to_string(value).unwrap_or_default();
-    let outcome = match error.effect {
-        Effect::NotApplied => "not-applied",
-        Effect::Unknown => "unknown",
-    };
-    let mut parts = vec![
-        format!("\"code\":\"{}\"", error.code.as_str()),
-        format!("\"message\":{}", text(&error.message)),
-        format!("\"operation\":\"{}\"", operation.map_or("", Operation::name)),
-        format!("\"retryable\":{},\"attempts\":1,\"outcome\":\"{outcome}\"", error.retryable),
-    ];
-    if let Some(detail) = &error.detail {
-        parts.extend(detail.issues.as_ref().map(|json| format!("\"issues\":{json}")));
-        parts.extend(detail.current.as_ref().map(|json| format!("\"current\":{json}")));
-        parts.extend(detail.from.map(|from| format!("\"from\":\"{from}\"")));
-        parts.extend(detail.to.map(|to| format!("\"to\":\"{to}\"")));
-        parts.extend(detail.retry_after_ms.map(|ms| format!("\"retryAfterMs\":{ms}")));
-        parts.extend(detail.limit.map(|limit| format!("\"limit\":{limit}")));
-    }
-    format!("{{{}}}", parts.join(","))
 }

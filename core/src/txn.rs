@@ -45,10 +45,20 @@ impl Txn {
 /// What must hold for a transaction to be applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
-    Absent { key: Key, field: Name },
-    Present { key: Key, field: Name },
+    Absent {
+        key: Key,
+        field: Name,
+    },
+    Present {
+        key: Key,
+        field: Name,
+    },
     /// The field is there and its text begins so.
-    Begins { key: Key, field: Name, with: String },
+    Begins {
+        key: Key,
+        field: Name,
+        with: String,
+    },
 }
 
 /// When a key goes by itself.

@@ -1,6 +1,11 @@
 //! One suite over every backend.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that can't go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on fails"
+)]
 
 mod support;
 
@@ -23,7 +28,8 @@ async fn chain_with_steps(storage: &Storage, count: usize) -> (String, String, V
     let chain = id(&call(storage, "createChain", &session, r#"{"title":"c"}"#, "").await.unwrap(), "chainId");
     let mut steps = Vec::new();
     for _ in 0..count {
-        steps.push(id(&call(storage, "createStep", &chain, r#"{"action":"a"}"#, "").await.unwrap(), "stepId"));
+        steps
+            .push(id(&call(storage, "createStep", &chain, r#"{"action":"a"}"#, "").await.unwrap(), "stepId"));
     }
     (session, chain, steps)
 }
@@ -31,7 +37,15 @@ async fn chain_with_steps(storage: &Storage, count: usize) -> (String, String, V
 #[tokio::test]
 async fn records_read_back_as_they_were_made() {
     for (name, storage) in storages().await {
-        let made = call(&storage, "createSession", "u", r#"{"title":"t","tags":["a"],"metadata":{"n":[1.50,{}]}}"#, "").await.unwrap();
+        let made = call(
+            &storage,
+            "createSession",
+            "u",
+            r#"{"title":"t","tags":["a"],"metadata":{"n":[1.50,{}]}}"#,
+            "",
+        )
+        .await
+        .unwrap();
         assert_eq!(made["metadata"], json!({"n": [1.5, {}]}), "{name}");
         let read = call(&storage, "getSession", &id(&made, "sessionId"), "", "").await.unwrap();
         assert_eq!(read, made, "{name}");
@@ -41,7 +55,8 @@ async fn records_read_back_as_they_were_made() {
         let read = call(&storage, "getChain", &chain, "", "").await.unwrap();
         assert_eq!(read["stepOrder"], json!(steps), "{name}");
         let listed = call(&storage, "listSteps", &chain, "", r#"{"order":"desc","limit":2}"#).await.unwrap();
-        let numbers: Vec<_> = listed.as_array().unwrap().iter().map(|step| step["stepNumber"].clone()).collect();
+        let numbers: Vec<_> =
+            listed.as_array().unwrap().iter().map(|step| step["stepNumber"].clone()).collect();
         assert_eq!(numbers, [json!(3), json!(2)], "{name}");
     }
 }
@@ -59,15 +74,34 @@ async fn a_chain_follows_its_steps() {
         step(1, r#"{"status":"skipped"}"#).await.unwrap();
         let done = call(&storage, "getChain", &chain, "", "").await.unwrap();
         assert_eq!(done["status"], json!("completed"), "{name}");
-        assert_eq!(done["stepCounts"], json!({"total":2,"pending":0,"inProgress":0,"completed":1,"failed":0,"skipped":1}));
+        assert_eq!(
+            done["stepCounts"],
+            json!({"total":2,"pending":0,"inProgress":0,"completed":1,"failed":0,"skipped":1})
+        );
         let error = call(&storage, "createStep", &chain, r#"{"action":"late"}"#, "").await.unwrap_err();
         assert_eq!(error.code, Code::Transition, "{name}");
         let query = format!(r#"{{"sessionId":"{session}"}}"#);
         let events = call(&storage, "events", "", &query, "").await.unwrap();
-        let types: Vec<_> = events["items"].as_array().unwrap().iter().map(|event| id(event, "type")).collect();
-        let expected = ["session:created", "chain:created", "step:created", "chain:updated", "step:created", "chain:updated",
-            "step:started", "chain:started", "step:failed", "chain:updated", "step:retried", "chain:updated",
-            "step:completed", "chain:updated", "step:skipped", "chain:completed"];
+        let types: Vec<_> =
+            events["items"].as_array().unwrap().iter().map(|event| id(event, "type")).collect();
+        let expected = [
+            "session:created",
+            "chain:created",
+            "step:created",
+            "chain:updated",
+            "step:created",
+            "chain:updated",
+            "step:started",
+            "chain:started",
+            "step:failed",
+            "chain:updated",
+            "step:retried",
+            "chain:updated",
+            "step:completed",
+            "chain:updated",
+            "step:skipped",
+            "chain:completed",
+        ];
         assert_eq!(types, expected, "{name}");
         let of_user = call(&storage, "events", "", r#"{"userId":"u","limit":1000}"#, "").await.unwrap();
         assert_eq!(of_user["items"], events["items"], "{name}");
@@ -78,16 +112,22 @@ async fn a_chain_follows_its_steps() {
 async fn sixty_four_steps_that_finish_at_once_are_all_counted() {
     for (name, storage) in storages().await {
         let (session, chain, steps) = chain_with_steps(&storage, 64).await;
-        let starts = steps.iter().map(|step| call(&storage, "updateStep", step, r#"{"status":"in_progress"}"#, ""));
+        let starts =
+            steps.iter().map(|step| call(&storage, "updateStep", step, r#"{"status":"in_progress"}"#, ""));
         for started in join_all(starts).await {
             started.unwrap();
         }
-        let ends = steps.iter().map(|step| call(&storage, "updateStep", step, r#"{"status":"completed"}"#, ""));
+        let ends =
+            steps.iter().map(|step| call(&storage, "updateStep", step, r#"{"status":"completed"}"#, ""));
         for ended in join_all(ends).await {
             ended.unwrap();
         }
         let done = call(&storage, "getChain", &chain, "", "").await.unwrap();
-        assert_eq!((&done["status"], &done["stepCounts"]["completed"]), (&json!("completed"), &json!(64)), "{name}");
+        assert_eq!(
+            (&done["status"], &done["stepCounts"]["completed"]),
+            (&json!("completed"), &json!(64)),
+            "{name}"
+        );
         let query = format!(r#"{{"sessionId":"{session}","types":["chain:completed"]}}"#);
         let events = call(&storage, "events", "", &query, "").await.unwrap();
         assert_eq!(events["items"].as_array().unwrap().len(), 1, "{name}");
@@ -103,7 +143,11 @@ async fn join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output>
                 *output = Some(value);
             }
         }
-        if pending.iter().all(|(_, output)| output.is_some()) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        if pending.iter().all(|(_, output)| output.is_some()) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
     })
     .await;
     pending.into_iter().filter_map(|(_, output)| output).collect()
@@ -115,15 +159,24 @@ async fn deleting_leaves_nothing_but_the_event() {
         let (session, chain, steps) = chain_with_steps(&storage, 2).await;
         call(&storage, "deleteStep", &steps[0], "", "").await.unwrap();
         let left = call(&storage, "getChain", &chain, "", "").await.unwrap();
-        assert_eq!((&left["stepOrder"], &left["stepCounts"]["total"]), (&json!([steps[1]]), &json!(1)), "{name}");
+        assert_eq!(
+            (&left["stepOrder"], &left["stepCounts"]["total"]),
+            (&json!([steps[1]]), &json!(1)),
+            "{name}"
+        );
         call(&storage, "deleteChain", &chain, "", "").await.unwrap();
         assert_eq!(call(&storage, "getStep", &steps[1], "", "").await.unwrap(), Value::Null, "{name}");
         call(&storage, "deleteSession", &session, "", "").await.unwrap();
         call(&storage, "deleteSession", &session, "", "").await.unwrap();
         assert_eq!(call(&storage, "listSessions", "u", "", "").await.unwrap(), json!([]), "{name}");
-        let feed = call(&storage, "events", "", r#"{"userId":"u","types":["session:deleted"]}"#, "").await.unwrap();
+        let feed =
+            call(&storage, "events", "", r#"{"userId":"u","types":["session:deleted"]}"#, "").await.unwrap();
         assert_eq!(feed["items"].as_array().unwrap().len(), 1, "{name}");
-        for (operation, data) in [("createChain", r#"{"title":"x"}"#), ("appendEvent", r#"{"type":"custom:x"}"#), ("touchSession", "")] {
+        for (operation, data) in [
+            ("createChain", r#"{"title":"x"}"#),
+            ("appendEvent", r#"{"type":"custom:x"}"#),
+            ("touchSession", ""),
+        ] {
             let error = call(&storage, operation, &session, data, "").await.unwrap_err();
             assert_eq!(error.code, Code::NotFound, "{name} {operation}");
         }
@@ -145,8 +198,14 @@ async fn an_idempotency_key_makes_one_record() {
         assert_eq!(create("createChain", session.clone(), r#"{"title":"b"}"#).await, chain, "{name}");
         let chain = id(&chain, "chainId");
         let step = create("createStep", chain.clone(), r#"{"action":"a"}"#).await;
-        assert_eq!(id(&create("createStep", chain.clone(), r#"{"action":"b"}"#).await, "stepId"), id(&step, "stepId"), "{name}");
-        for (operation, deleted) in [("deleteStep", id(&step, "stepId")), ("deleteChain", chain), ("deleteSession", session)] {
+        assert_eq!(
+            id(&create("createStep", chain.clone(), r#"{"action":"b"}"#).await, "stepId"),
+            id(&step, "stepId"),
+            "{name}"
+        );
+        for (operation, deleted) in
+            [("deleteStep", id(&step, "stepId")), ("deleteChain", chain), ("deleteSession", session)]
+        {
             call(&storage, operation, &deleted, "", "").await.unwrap();
         }
         let again = create("createSession", "idem".into(), r#"{"title":"again"}"#).await;

@@ -1,6 +1,11 @@
 //! Random programs of transactions give the same outcomes on memory and on Redis.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that can't go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on fails"
+)]
 
 mod support;
 
@@ -24,7 +29,10 @@ struct Programs {
 
 impl Programs {
     fn key(&mut self, space: &'static str) -> Key {
-        Key::new(Space(space), format!("{}-{}{}", self.name, self.rng.u8(0..3), self.rng.choice(["", ":", "{}", "%"]).unwrap()))
+        Key::new(
+            Space(space),
+            format!("{}-{}{}", self.name, self.rng.u8(0..3), self.rng.choice(["", ":", "{}", "%"]).unwrap()),
+        )
     }
 
     fn field(&mut self) -> Name {
@@ -73,7 +81,12 @@ impl Programs {
                 0 => Effect::Put { key, field: self.field(), text: self.text().into() },
                 1 => Effect::Drop { key, fields: vec![self.field(), self.field()] },
                 2 => Effect::Slide { key, until: self.until() },
-                _ => Effect::Append { key, text: self.text().into(), keep: self.rng.u64(1..6), feed: self.feed() },
+                _ => Effect::Append {
+                    key,
+                    text: self.text().into(),
+                    keep: self.rng.u64(1..6),
+                    feed: self.feed(),
+                },
             });
         }
         if self.rng.u8(0..12) == 0 {
@@ -83,7 +96,10 @@ impl Programs {
 
     fn query(&mut self) -> Query {
         match self.rng.u8(0..4) {
-            0 => Query::Record { key: self.key("t"), fields: (0..self.rng.usize(1..4)).map(|_| self.field()).collect() },
+            0 => Query::Record {
+                key: self.key("t"),
+                fields: (0..self.rng.usize(1..4)).map(|_| self.field()).collect(),
+            },
             1 => Query::Members {
                 key: self.key("u"),
                 descending: self.rng.bool(),
@@ -124,7 +140,12 @@ fn comparable(outcome: Outcome) -> Outcome {
         let plain = |reply| match reply {
             Reply::Entries(entries) => {
                 assert!(entries.windows(2).all(|pair| pair[0].position < pair[1].position));
-                Reply::Entries(entries.into_iter().map(|entry| Entry { position: Position::default(), ..entry }).collect())
+                Reply::Entries(
+                    entries
+                        .into_iter()
+                        .map(|entry| Entry { position: Position::default(), ..entry })
+                        .collect(),
+                )
             }
             other => other,
         };
@@ -148,7 +169,8 @@ async fn memory_and_redis_agree() {
     let (mut committed, mut refused) = (0, 0);
     for number in 0..support::programs(2_000, 200) {
         let now = SystemClock.now();
-        let mut programs = Programs { rng: Rng::with_seed(seed.wrapping_add(number)), name: number.to_string(), now };
+        let mut programs =
+            Programs { rng: Rng::with_seed(seed.wrapping_add(number)), name: number.to_string(), now };
         let partition = Partition::from_number((number % 1024) as u16);
         for step in 0..STEPS {
             let txn = programs.txn(partition);

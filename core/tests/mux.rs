@@ -1,6 +1,11 @@
 //! The connection without I/O, against a scripted server and a clock that stands still.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that can't go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on fails"
+)]
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -29,7 +34,11 @@ struct Scene {
 impl Scene {
     fn new(url: &str) -> Self {
         let clock = Arc::new(Hand::default());
-        let mux = Mux::new(Access::parse(url).unwrap(), Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(RandomIds::default()));
+        let mux = Mux::new(
+            Access::parse(url).unwrap(),
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            Arc::new(RandomIds::default()),
+        );
         Self { mux, clock }
     }
 
@@ -64,7 +73,7 @@ fn answer(replies: Replies) -> Option<Result<Vec<Value>, Error>> {
 }
 
 fn failure(replies: Replies) -> (Code, Effect) {
-    let error = answer(replies).expect("settled").unwrap_err();
+    let error = answer(replies).unwrap().unwrap_err();
     (error.code, error.effect)
 }
 
@@ -204,7 +213,10 @@ fn closing_settles_everything() {
     scene.mux.output();
     let unsent = scene.ping(true);
     scene.mux.close();
-    assert_eq!([sent, unsent].map(failure), [(Code::Closed, Effect::Unknown), (Code::Closed, Effect::NotApplied)]);
+    assert_eq!(
+        [sent, unsent].map(failure),
+        [(Code::Closed, Effect::Unknown), (Code::Closed, Effect::NotApplied)]
+    );
     assert_eq!(failure(scene.ping(true)), (Code::Closed, Effect::NotApplied));
     assert_eq!(scene.mux.tick(), Want::Drop);
     scene.mux.connected();

@@ -1,6 +1,11 @@
 //! Every transaction that the stores make has one partition, and all its keys share one slot.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that can't go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on fails"
+)]
 
 mod support;
 
@@ -19,7 +24,9 @@ fn slot(key: &[u8]) -> u16 {
     let open = key.iter().position(|byte| *byte == b'{').unwrap();
     let close = open + key[open..].iter().position(|byte| *byte == b'}').unwrap();
     let crc = key[open + 1..close].iter().fold(0u16, |crc, byte| {
-        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 })
+        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
+            if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
+        })
     });
     crc % 16_384
 }
@@ -71,8 +78,14 @@ async fn every_transaction_has_one_slot() {
         let session = id(&call("createSession", user.into(), r#"{"title":"t"}"#, "").await, "sessionId");
         let keyed = call("createSession", user.into(), "{}", r#"{"idempotencyKey":"k}{"}"#).await;
         call("createSession", user.into(), "{}", r#"{"idempotencyKey":"k}{"}"#).await;
-        let chain = id(&call("createChain", session.clone(), r#"{"title":"t"}"#, r#"{"idempotencyKey":"k"}"#).await, "chainId");
-        let step = id(&call("createStep", chain.clone(), r#"{"action":"a"}"#, r#"{"idempotencyKey":"k"}"#).await, "stepId");
+        let chain = id(
+            &call("createChain", session.clone(), r#"{"title":"t"}"#, r#"{"idempotencyKey":"k"}"#).await,
+            "chainId",
+        );
+        let step = id(
+            &call("createStep", chain.clone(), r#"{"action":"a"}"#, r#"{"idempotencyKey":"k"}"#).await,
+            "stepId",
+        );
         let other = id(&call("createStep", chain.clone(), r#"{"action":"a"}"#, "").await, "stepId");
         for name in ["getSession", "touchSession", "listChains"] {
             call(name, session.clone(), "", "").await;

@@ -87,7 +87,9 @@ impl Shelf {
         match check {
             Check::Absent { key, field } => text(key, field).is_none(),
             Check::Present { key, field } => text(key, field).is_some(),
-            Check::Begins { key, field, with } => text(key, field).is_some_and(|text| text.starts_with(with.as_str())),
+            Check::Begins { key, field, with } => {
+                text(key, field).is_some_and(|text| text.starts_with(with.as_str()))
+            }
         }
     }
 
@@ -161,7 +163,14 @@ impl Shelf {
         slot.until
     }
 
-    fn gather(&mut self, feed: Feed, origin: Key, position: u64, text: Arc<str>, now: Timestamp) -> Result<()> {
+    fn gather(
+        &mut self,
+        feed: Feed,
+        origin: Key,
+        position: u64,
+        text: Arc<str>,
+        now: Timestamp,
+    ) -> Result<()> {
         let is_new = self.slot(&feed.key, now).is_none();
         if is_new {
             self.due.push(Reverse((feed.until, feed.key.clone())));
@@ -176,21 +185,31 @@ impl Shelf {
     }
 
     fn answer(&self, query: &Query, now: Timestamp) -> Result<Reply> {
-        let (Query::Record { key, .. } | Query::Members { key, .. } | Query::Log { key, .. } | Query::Entries { key, .. }) =
-            query;
+        let (Query::Record { key, .. }
+        | Query::Members { key, .. }
+        | Query::Log { key, .. }
+        | Query::Entries { key, .. }) = query;
         let slot = self.slot(key, now);
         let value = slot.map(|slot| &slot.value);
         let until = slot.map_or(Until::Never, |slot| slot.until);
         Ok(match (query, value) {
-            (Query::Record { fields, .. }, Some(Value::Record(record))) => Reply::Record(record.fields(fields, until)),
-            (Query::Record { fields, .. }, None) => Reply::Record(Fields { until, texts: vec![None; fields.len()] }),
+            (Query::Record { fields, .. }, Some(Value::Record(record))) => {
+                Reply::Record(record.fields(fields, until))
+            }
+            (Query::Record { fields, .. }, None) => {
+                Reply::Record(Fields { until, texts: vec![None; fields.len()] })
+            }
             (Query::Members { descending, skip, limit, .. }, Some(Value::Index(index))) => {
                 Reply::Members(index.members(*descending, *skip, *limit))
             }
             (Query::Members { .. }, None) => Reply::Members(Vec::new()),
-            (Query::Log { after, limit, .. }, Some(Value::Record(record))) => Reply::Log(record.log(*after, *limit)),
+            (Query::Log { after, limit, .. }, Some(Value::Record(record))) => {
+                Reply::Log(record.log(*after, *limit))
+            }
             (Query::Log { .. }, None) => Reply::Log(Log { first: 1, last: 0, entries: Vec::new() }),
-            (Query::Entries { after, limit, .. }, Some(Value::Feed(feed))) => Reply::Entries(feed.entries(*after, *limit)),
+            (Query::Entries { after, limit, .. }, Some(Value::Feed(feed))) => {
+                Reply::Entries(feed.entries(*after, *limit))
+            }
             (Query::Entries { .. }, None) => Reply::Entries(Vec::new()),
             _ => return Err(wrong_kind()),
         })

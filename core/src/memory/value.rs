@@ -78,7 +78,8 @@ impl Index {
     }
 
     pub fn members(&self, descending: bool, skip: u64, limit: u64) -> Vec<Name> {
-        let (skip, limit) = (usize::try_from(skip).unwrap_or(usize::MAX), usize::try_from(limit).unwrap_or(usize::MAX));
+        let (skip, limit) =
+            (usize::try_from(skip).unwrap_or(usize::MAX), usize::try_from(limit).unwrap_or(usize::MAX));
         let name = |(_, member): &(u64, Name)| member.clone();
         if descending {
             self.ordered.iter().rev().skip(skip).take(limit).map(name).collect()
@@ -97,7 +98,8 @@ pub(super) struct FeedLog {
 
 impl FeedLog {
     pub fn append(&mut self, origin: Name, origin_position: u64, text: Arc<str>, keep: u64, now: Timestamp) {
-        let position = if now.0 > self.last.0 { Position(now.0, 0) } else { Position(self.last.0, self.last.1 + 1) };
+        let position =
+            if now.0 > self.last.0 { Position(now.0, 0) } else { Position(self.last.0, self.last.1 + 1) };
         self.last = position;
         self.entries.push_back(Entry { position, origin, origin_position, text });
         while self.entries.len() as u64 > keep {

@@ -32,12 +32,15 @@ pub(super) fn decode(txn: &Txn, form: Form, mut replies: Vec<Value>) -> Result<O
             let mut items = array(last)?.into_iter();
             if items.next() == Some(Value::Int(1)) {
                 let replying = txn.effects.iter().filter(|effect| replies_to(effect));
-                let mut answered = replying.map(|effect| effect_reply(effect, items.next())).collect::<Result<Vec<_>>>()?;
+                let mut answered =
+                    replying.map(|effect| effect_reply(effect, items.next())).collect::<Result<Vec<_>>>()?;
                 answered.extend(answers(&txn.queries, items.collect())?);
                 return Ok(Outcome::Committed(answered));
             }
             let check = match items.next() {
-                Some(Value::Int(index)) => usize::try_from(index).map_err(|_| unexpected("a check's index"))?,
+                Some(Value::Int(index)) => {
+                    usize::try_from(index).map_err(|_| unexpected("a check's index"))?
+                }
                 _ => return Err(unexpected("a check's index")),
             };
             Ok(Outcome::Refused(check, answers(&txn.witness, items.collect())?))
@@ -57,13 +60,17 @@ fn positions(effects: &[Effect]) -> Vec<Reply> {
             logs.push(key);
         }
     }
-    let nth = |(place, log): (usize, &&Key)| logs.iter().take(place + 1).filter(|other| *other == log).count() as u64;
+    let nth = |(place, log): (usize, &&Key)| {
+        logs.iter().take(place + 1).filter(|other| *other == log).count() as u64
+    };
     logs.iter().enumerate().map(|entry| Reply::Position(nth(entry))).collect()
 }
 
 fn effect_reply(effect: &Effect, value: Option<Value>) -> Result<Reply> {
     match (effect, value) {
-        (Effect::Slide { .. }, Some(value)) => Ok(Reply::Until(until(Some(text(value)?.unwrap_or_default()))?)),
+        (Effect::Slide { .. }, Some(value)) => {
+            Ok(Reply::Until(until(Some(text(value)?.unwrap_or_default()))?))
+        }
         (_, Some(Value::Int(position))) => Ok(Reply::Position(u64::try_from(position).unwrap_or_default())),
         _ => Err(unexpected("an effect's reply")),
     }
@@ -164,12 +171,14 @@ pub(super) fn refusal(reply: &str) -> Error {
     let word: String = reply.split(' ').next().unwrap_or_default().chars().take(32).collect();
     let message = format!("Redis answered {word}");
     match word.as_str() {
-        "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "READONLY" | "TRYAGAIN" | "BUSY" | "MOVED" | "ASK" | "OOM" | "MISCONF"
-        | "NOREPLICAS" => Error::unavailable(message, Applied::NotApplied),
+        "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "READONLY" | "TRYAGAIN" | "BUSY" | "MOVED" | "ASK"
+        | "OOM" | "MISCONF" | "NOREPLICAS" => Error::unavailable(message, Applied::NotApplied),
         "NOAUTH" | "WRONGPASS" | "NOPERM" => Error::new(Code::Config, message),
         "WRONGTYPE" => Error::new(Code::Corrupt, "a key of this storage holds a value of another kind"),
         // The place in the script, not the data: Redis puts it in front of what a script's command answered.
-        _ if reply.contains("WRONGTYPE") => Error::new(Code::Corrupt, "a key of this storage holds a value of another kind"),
+        _ if reply.contains("WRONGTYPE") => {
+            Error::new(Code::Corrupt, "a key of this storage holds a value of another kind")
+        }
         _ if reply.contains("-OOM") || reply.contains("OOM command not allowed") => {
             Error::unavailable("Redis answered OOM", Applied::NotApplied)
         }

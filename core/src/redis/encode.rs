@@ -71,7 +71,8 @@ fn is_plain(effects: &[Effect], place: usize) -> bool {
     match from.first() {
         Some(Effect::Slide { .. }) => false,
         Some(Effect::Append { key, keep, .. }) => {
-            let opened = before.iter().any(|other| matches!(other, Effect::Open { key: opened, .. } if opened == key));
+            let opened =
+                before.iter().any(|other| matches!(other, Effect::Open { key: opened, .. } if opened == key));
             opened && appended(key, before) < *keep
         }
         _ => true,
@@ -114,7 +115,8 @@ fn question(query: &Query) -> (&'static str, &Key, Operands<'_>) {
             ("ZRANGE", key, operands)
         }
         Query::Log { key, after, limit } => {
-            let entries = (after + 1..=after.saturating_add(*limit)).map(|position| own(format!("e{position}")));
+            let entries =
+                (after + 1..=after.saturating_add(*limit)).map(|position| own(format!("e{position}")));
             ("HMGET", key, [lend("#"), lend("<")].into_iter().chain(entries).collect())
         }
         Query::Entries { key, after, limit } => {
@@ -125,7 +127,11 @@ fn question(query: &Query) -> (&'static str, &Key, Operands<'_>) {
 }
 
 /// The commands of an effect that needs no look first; `before` are the effects in front of it.
-fn plain_effect<'a>(effect: &'a Effect, before: &[Effect], mut put: impl FnMut(&'static str, &'a Key, Operands<'a>)) {
+fn plain_effect<'a>(
+    effect: &'a Effect,
+    before: &[Effect],
+    mut put: impl FnMut(&'static str, &'a Key, Operands<'a>),
+) {
     match effect {
         Effect::Open { key, until } => match until {
             Until::Never => put("HSET", key, vec![lend("x"), lend("")]),

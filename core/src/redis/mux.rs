@@ -108,7 +108,12 @@ impl Mux {
         for (slot, requests) in queue.drain(..) {
             // Nobody waits any more: what was not sent need not be.
             if slot.mark_sent() {
-                bytes = if bytes.is_empty() { requests.bytes } else { bytes.extend_from_slice(&requests.bytes); bytes };
+                bytes = if bytes.is_empty() {
+                    requests.bytes
+                } else {
+                    bytes.extend_from_slice(&requests.bytes);
+                    bytes
+                };
                 sent.push_back(slot);
             }
         }
@@ -153,7 +158,9 @@ impl Mux {
         let name = self.access.name();
         drop(state);
         for slot in lost {
-            slot.fail(|effect| Error::unavailable(format!("the connection to {name} was lost: {reason}"), effect));
+            slot.fail(|effect| {
+                Error::unavailable(format!("the connection to {name} was lost: {reason}"), effect)
+            });
         }
     }
 
@@ -173,8 +180,10 @@ impl Mux {
                 }
                 Ok(None) => break,
                 Err(resp::NotResp) => {
-                    state.last_error =
-                        Some(Error::unavailable(format!("{} does not speak RESP", self.access.name()), Effect::NotApplied));
+                    state.last_error = Some(Error::unavailable(
+                        format!("{} does not speak RESP", self.access.name()),
+                        Effect::NotApplied,
+                    ));
                     state.drop_wanted = true;
                 }
             }
@@ -239,12 +248,17 @@ impl Mux {
             }
             waits
         });
-        let sent_late: Vec<_> = state.sent.iter().filter(|slot| !slot.waits(now) && !slot.is_settled()).cloned().collect();
+        let sent_late: Vec<_> =
+            state.sent.iter().filter(|slot| !slot.waits(now) && !slot.is_settled()).cloned().collect();
         state.silent_calls = state.silent_calls.saturating_add(u32::from(!sent_late.is_empty()));
         if state.silent_calls >= SILENT_CALLS {
             state.drop_wanted = true;
         }
-        let pause = if let Phase::Down(at) = state.phase { at.0.saturating_sub(now.0).max(1) } else { FIRST_PAUSE_MS };
+        let pause = if let Phase::Down(at) = state.phase {
+            at.0.saturating_sub(now.0).max(1)
+        } else {
+            FIRST_PAUSE_MS
+        };
         let known = state.last_error.clone();
         let want = self.want(&mut state, now);
         drop(state);

@@ -120,7 +120,9 @@ fn whole(bytes: &[u8], depth: u8) -> Result<Option<usize>, NotResp> {
         }
         b'*' => {
             for _ in 0..number(head)?.max(0) {
-                let Some(item) = whole(bytes.get(len..).unwrap_or_default(), depth + 1)? else { return Ok(None) };
+                let Some(item) = whole(bytes.get(len..).unwrap_or_default(), depth + 1)? else {
+                    return Ok(None);
+                };
                 len += item;
             }
             Ok(Some(len))
@@ -185,7 +187,8 @@ mod tests {
     fn requests_are_arrays_of_bulk_strings() {
         let mut requests = Requests::default();
         requests.request(&[b"GET", b"a\r\nb"]).begin(2).part("INCR").number(u64::MAX);
-        let expected = "*2\r\n$3\r\nGET\r\n$4\r\na\r\nb\r\n*2\r\n$4\r\nINCR\r\n$20\r\n18446744073709551615\r\n";
+        let expected =
+            "*2\r\n$3\r\nGET\r\n$4\r\na\r\nb\r\n*2\r\n$4\r\nINCR\r\n$20\r\n18446744073709551615\r\n";
         assert_eq!((String::from_utf8_lossy(&requests.bytes).as_ref(), requests.replies), (expected, 2));
     }
 }

@@ -46,7 +46,9 @@ impl Link for WithCrate {
                 Err(_) => Err(Error::timeout(effect)),
             }
         });
-        Box::pin(async move { task.await.unwrap_or_else(|_| Err(Error::internal("a call of the redis crate broke off"))) })
+        Box::pin(async move {
+            task.await.unwrap_or_else(|_| Err(Error::internal("a call of the redis crate broke off")))
+        })
     }
 }
 
@@ -55,7 +57,9 @@ fn pipeline_of(requests: &Requests) -> Result<Pipeline> {
     let broken = || Error::internal("a request is not RESP");
     let mut pipeline = Pipeline::new();
     let mut at = 0;
-    while let Some((request, len)) = resp::read(requests.bytes.get(at..).unwrap_or_default()).map_err(|_| broken())? {
+    while let Some((request, len)) =
+        resp::read(requests.bytes.get(at..).unwrap_or_default()).map_err(|_| broken())?
+    {
         at += len;
         let Value::Array(parts) = request else { return Err(broken()) };
         let mut command = Cmd::new();

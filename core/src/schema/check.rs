@@ -258,7 +258,7 @@ impl<'a, 'l> Checker<'a, 'l> {
         if let Some(names) = &shape.events {
             let known = names.iter().any(|name| text.is(name));
             let decoded = text.decoded();
-            if !known && !decoded.strip_prefix(EVENT_PREFIX).is_some_and(|name| !name.is_empty()) {
+            if !known && decoded.strip_prefix(EVENT_PREFIX).is_none_or(str::is_empty) {
                 self.issues.push(Issue::event_type());
             }
         }

@@ -32,7 +32,10 @@ pub use issue::{Issue, IssueKind, Issues, PathItem};
 pub use json::{Json, JsonObject, Patch};
 pub use limits::{DEEPEST, Limits};
 pub use name::SchemaName;
-pub use options::{BackendName, EventsOptions, OnCorrupt, Options, OptionsFor, Order, StorageOptions, events_options, options, storage_options};
+pub use options::{
+    BackendName, EventsOptions, OnCorrupt, Options, OptionsFor, Order, StorageOptions, events_options,
+    options, storage_options,
+};
 pub use session::{Session, SessionData, SessionState, SessionUpdate};
 pub use step::{Step, StepData, StepStatus, StepUpdate};
 

@@ -114,13 +114,18 @@ pub fn options(which: OptionsFor, input: Input<'_>, limits: &Limits) -> Result<O
     static SHAPES: [OnceLock<Shape>; 5] = [const { OnceLock::new() }; 5];
     let slot = SHAPES.get(which as usize).ok_or_else(not_json)?;
     let shape = slot.get_or_init(|| {
-        let mut fields = vec![optional("timeoutMs", Shape::Number { least: 1, most: LONGEST_TIMER_MS }), optional("signal", Shape::Never)];
+        let mut fields = vec![
+            optional("timeoutMs", Shape::Number { least: 1, most: LONGEST_TIMER_MS }),
+            optional("signal", Shape::Never),
+        ];
         let more = match which {
             OptionsFor::Call => Vec::new(),
             OptionsFor::Create => vec![key()],
             OptionsFor::CreateChain => vec![key(), optional("rollup", Shape::Flag)],
             OptionsFor::Update => vec![optional("ifVersion", Shape::Integer { least: 1 })],
-            OptionsFor::List => vec![optional("limit", Shape::Integer { least: 1 }), optional("order", order())],
+            OptionsFor::List => {
+                vec![optional("limit", Shape::Integer { least: 1 }), optional("order", order())]
+            }
         };
         fields.extend(more);
         Shape::Object { fields, strict: true }
@@ -141,7 +146,10 @@ pub fn events_options(input: Input<'_>, limits: &Limits) -> Result<EventsOptions
             optional("userId", text(128)),
             optional("after", Shape::Instant(TextShape::plain(1, 128))),
             optional("before", Shape::Instant(TextShape::plain(1, 128))),
-            optional("types", Shape::List { item: Box::new(text(128)), most: super::shape::Bound::Fixed(TYPES) }),
+            optional(
+                "types",
+                Shape::List { item: Box::new(text(128)), most: super::shape::Bound::Fixed(TYPES) },
+            ),
             optional("limit", Shape::Integer { least: 1 }),
             optional("cursor", text(128)),
         ],

@@ -47,7 +47,10 @@ pub(super) struct Bases {
 
 impl Bases {
     pub fn new() -> Self {
-        Self { texts: Cache::with_weighter(TYPICAL_ENTRIES, CAPACITY_BYTES, ByBytes), epochs: Cache::new(TYPICAL_ENTRIES) }
+        Self {
+            texts: Cache::with_weighter(TYPICAL_ENTRIES, CAPACITY_BYTES, ByBytes),
+            epochs: Cache::new(TYPICAL_ENTRIES),
+        }
     }
 
     /// The present epoch of a tree.
@@ -104,7 +107,8 @@ mod tests {
 
     #[test]
     fn what_was_on_its_way_ends_with_its_epoch() {
-        let (bases, tree) = (Bases::new(), RandomIds::default().tree(Timestamp(1), Partition::from_number(1)));
+        let (bases, tree) =
+            (Bases::new(), RandomIds::default().tree(Timestamp(1), Partition::from_number(1)));
         let text = |field: &str| bases.get(tree, &field.into()).map(|text| text.map(|text| text.to_string()));
         bases.seen(tree, &"a".into(), Some("1".into()));
         bases.seen(tree, &"b".into(), None);

@@ -23,7 +23,8 @@ impl Record for Chain {
         body.field("title", &self.title).optional("source", self.source.as_ref());
         body.field("status", &self.status).field("stepCounts", &self.step_counts);
         body.optional("summary", self.summary.as_ref()).raw("metadata", self.metadata.text());
-        body.optional("startedAt", self.started_at.as_ref()).optional("completedAt", self.completed_at.as_ref());
+        body.optional("startedAt", self.started_at.as_ref())
+            .optional("completedAt", self.completed_at.as_ref());
         body.optional("archivedAt", self.archived_at.as_ref());
         body.field("createdAt", &self.created_at).field("updatedAt", &self.updated_at);
         body
@@ -75,7 +76,14 @@ impl Stores {
     ///
     /// # Errors
     /// `STORAGE_NOT_FOUND` when the session does not exist.
-    pub async fn create_chain(&self, call: Call, id: &str, data: ChainData, key: Option<&str>, rollup: bool) -> Result<String> {
+    pub async fn create_chain(
+        &self,
+        call: Call,
+        id: &str,
+        data: ChainData,
+        key: Option<&str>,
+        rollup: bool,
+    ) -> Result<String> {
         let tree = session_id(id)?;
         let mut look = Look::new(tree, vec![SESSION.into(), CHAINS.into()]);
         look.hoped_absent = key.map(chain_key_field);
@@ -108,7 +116,14 @@ impl Stores {
     }
 
     /// The chain that this idempotency key stood for was deleted: the key is free again.
-    async fn recreate_chain(&self, call: Call, tree: Tree, look: &Look, data: ChainData, rollup: bool) -> Result<String> {
+    async fn recreate_chain(
+        &self,
+        call: Call,
+        tree: Tree,
+        look: &Look,
+        data: ChainData,
+        rollup: bool,
+    ) -> Result<String> {
         self.release_key(call, tree, look).await?;
         let key = look.hoped_absent.as_deref().and_then(|field| field.strip_prefix("kc"));
         Box::pin(self.create_chain(call, &Id::Session(tree).to_string(), data, key, rollup)).await
@@ -156,7 +171,12 @@ impl Stores {
         txn.effects = vec![
             put(chain_field(number), stored.text()),
             put(CHAINS.into(), chain_number(number).into()),
-            self.policy.keeping.append(tree, user, now, chain_happened("chain:created", id, user, now, &created)),
+            self.policy.keeping.append(
+                tree,
+                user,
+                now,
+                chain_happened("chain:created", id, user, now, &created),
+            ),
             self.policy.keeping.slide(tree, now),
         ];
         if let Some(key) = key {
@@ -196,7 +216,13 @@ impl Stores {
     ///
     /// # Errors
     /// As [`Stores::update_session`].
-    pub async fn update_chain(&self, call: Call, id: &str, update: &ChainUpdate, if_version: Option<u64>) -> Result<String> {
+    pub async fn update_chain(
+        &self,
+        call: Call,
+        id: &str,
+        update: &ChainUpdate,
+        if_version: Option<u64>,
+    ) -> Result<String> {
         let (tree, chain) = chain_id(id)?;
         let look = Look::new(tree, vec![chain_field(chain)]);
         let settled = self
@@ -243,7 +269,11 @@ impl Stores {
         let after = before.next(&self.operation(), record, aside);
         let user = &after.aside.user;
         let data = body.changes_since(&old, after.version);
-        txn.checks.push(Check::Begins { key: tree_key(tree), field: chain_field(chain), with: before.prefix() });
+        txn.checks.push(Check::Begins {
+            key: tree_key(tree),
+            field: chain_field(chain),
+            with: before.prefix(),
+        });
         txn.effects.push(Effect::Put { key: tree_key(tree), field: chain_field(chain), text: after.text() });
         let happened = chain_happened(kind, Id::Chain(tree, chain), user, now, &data);
         txn.effects.push(self.policy.keeping.append(tree, user, now, happened));
@@ -269,7 +299,11 @@ impl Stores {
             fields.extend(before.aside.idempotency_key.as_deref().map(chain_key_field));
             let data = format!("{{\"steps\":{}}}", before.record.step_counts.total);
             let happened = chain_happened("chain:deleted", Id::Chain(tree, chain), user, now, &data);
-            txn.checks.push(Check::Begins { key: tree_key(tree), field: chain_field(chain), with: before.prefix() });
+            txn.checks.push(Check::Begins {
+                key: tree_key(tree),
+                field: chain_field(chain),
+                with: before.prefix(),
+            });
             txn.effects = vec![
                 Effect::Drop { key: tree_key(tree), fields },
                 self.policy.keeping.append(tree, user, now, happened),
@@ -309,7 +343,11 @@ fn next_number(tree: Tree, latest: &str) -> Result<u32> {
 
 /// The number behind `latest`.
 pub(super) fn next_of(latest: u32) -> Result<u32> {
-    if latest < NUMBERS { Ok(latest + 1) } else { Err(Error::new(Code::Capacity, "no more numbers are left here")) }
+    if latest < NUMBERS {
+        Ok(latest + 1)
+    } else {
+        Err(Error::new(Code::Capacity, "no more numbers are left here"))
+    }
 }
 
 fn check_unchanged(tree: Tree, chain: u32, update: &ChainUpdate, before: &Stored<Chain>) -> Result<()> {

@@ -95,7 +95,14 @@ impl Stores {
             .settle(call, &look, |view, txn| {
                 let session = session_in(tree, view)?;
                 let (now, user) = (self.clock.now(), session.record.user_id.as_str());
-                let happened = Happened { kind: &event.kind, chain: None, step: None, user, at: now, data: event.data.text() };
+                let happened = Happened {
+                    kind: &event.kind,
+                    chain: None,
+                    step: None,
+                    user,
+                    at: now,
+                    data: event.data.text(),
+                };
                 let text = happened.text();
                 txn.checks.push(Check::Present { key: tree_key(tree), field: SESSION.into() });
                 txn.effects = vec![
@@ -105,7 +112,8 @@ impl Stores {
                 Ok(Plan::Write(text))
             })
             .await?;
-        let position = settled.position.ok_or_else(|| Error::internal("an appended event has no position"))?;
+        let position =
+            settled.position.ok_or_else(|| Error::internal("an appended event has no position"))?;
         Ok(public_event(Id::Session(tree), position, &settled.value))
     }
 
@@ -130,7 +138,9 @@ impl Stores {
             _ => Ok(None),
         };
         let from = match &query.cursor {
-            Some(cursor) => cursor.strip_prefix('l').and_then(|text| text.parse().ok()).ok_or_else(bad_cursor)?,
+            Some(cursor) => {
+                cursor.strip_prefix('l').and_then(|text| text.parse().ok()).ok_or_else(bad_cursor)?
+            }
             None => bound("after", &query.after)?.unwrap_or(0),
         };
         let to = bound("before", &query.before)?.unwrap_or(u64::MAX);
@@ -163,7 +173,9 @@ impl Stores {
     async fn log(&self, call: Call, tree: Tree, after: u64) -> Result<Log> {
         let query = Query::Log { key: tree_key(tree), after, limit: PAGE };
         match self.ask(tree.partition(), call, vec![query]).await?.pop() {
-            Some(Reply::Log(log)) if log.last == 0 => Err(Error::not_found("session", &Id::Session(tree).to_string())),
+            Some(Reply::Log(log)) if log.last == 0 => {
+                Err(Error::not_found("session", &Id::Session(tree).to_string()))
+            }
             Some(Reply::Log(log)) => Ok(log),
             _ => Err(Error::internal("a question for a log was answered by something else")),
         }
@@ -189,7 +201,8 @@ impl Stores {
             Some(cursor) => feed_position(cursor).ok_or_else(bad_cursor)?,
             None => Position::default(),
         };
-        let range = Range { after: instant(&query.after), before: instant(&query.before), from: 0, to: u64::MAX };
+        let range =
+            Range { after: instant(&query.after), before: instant(&query.before), from: 0, to: u64::MAX };
         let mut page = Page { query, range, items: Vec::new() };
         loop {
             let entries = self.feed(call, user, at).await?;
@@ -197,7 +210,8 @@ impl Stores {
                 if page.is_full() {
                     break;
                 }
-                let tree = Tree::parse(&entry.origin).ok_or_else(|| Error::corrupt(&entry.origin, "it names no session"))?;
+                let tree = Tree::parse(&entry.origin)
+                    .ok_or_else(|| Error::corrupt(&entry.origin, "it names no session"))?;
                 page.look_at(Id::Session(tree), entry.origin_position, &entry.text)?;
                 at = entry.position;
             }

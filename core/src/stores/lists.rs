@@ -50,7 +50,12 @@ impl Stores {
         let (mut found, mut skip, mut expired) = (Vec::new(), 0, Vec::new());
         let page = PAGE.min(listing.limit.max(1));
         while found.len() < listing.limit {
-            let query = Query::Members { key: sessions_key(user), descending: listing.descending, skip, limit: page as u64 };
+            let query = Query::Members {
+                key: sessions_key(user),
+                descending: listing.descending,
+                skip,
+                limit: page as u64,
+            };
             let members = match self.ask(partition, call, vec![query]).await?.pop() {
                 Some(Reply::Members(members)) => members,
                 _ => return Err(Error::internal("a question for members was answered by something else")),
@@ -61,7 +66,8 @@ impl Stores {
                 match fields.texts.first().and_then(Option::as_ref) {
                     Some(text) if found.len() < listing.limit => {
                         let id = Id::Session(*tree).to_string();
-                        let public = Stored::<Session>::read(&id, text).map(|stored| public_session(*tree, stored.version, &stored.json, fields.until));
+                        let public = Stored::<Session>::read(&id, text)
+                            .map(|stored| public_session(*tree, stored.version, &stored.json, fields.until));
                         found.extend(self.unless_corrupt(public)?);
                     }
                     Some(_) => {}
@@ -86,7 +92,13 @@ impl Stores {
     }
 
     /// Gives back the places of expired sessions; if one of them is there after all, of none this time.
-    async fn forget_expired(&self, partition: Partition, call: Call, user: &str, expired: &[Tree]) -> Result<()> {
+    async fn forget_expired(
+        &self,
+        partition: Partition,
+        call: Call,
+        user: &str,
+        expired: &[Tree],
+    ) -> Result<()> {
         for trees in expired.chunks(PAGE) {
             let mut txn = Txn::new(partition, call.deadline);
             for tree in trees {
@@ -132,7 +144,9 @@ impl Stores {
         let (tree, chain) = chain_id(id)?;
         let look = Look::new(tree, vec![chain_field(chain)]);
         let numbered = self
-            .settle_fresh(call, &look, |view| Ok(Self::step_fields(chain, &chain_in(tree, chain, view)?.aside)))
+            .settle_fresh(call, &look, |view| {
+                Ok(Self::step_fields(chain, &chain_in(tree, chain, view)?.aside))
+            })
             .await?;
         let read = |step, text: &str| {
             let id = Id::Step(tree, chain, step).to_string();
@@ -163,7 +177,8 @@ impl Stores {
         let mut found = Vec::new();
         for page in numbered.chunks(PAGE.min(limit.max(1))) {
             let fields = page.iter().map(|(_, field)| field.clone()).collect();
-            let replies = self.ask(tree.partition(), call, vec![Query::Record { key: tree_key(tree), fields }]).await?;
+            let replies =
+                self.ask(tree.partition(), call, vec![Query::Record { key: tree_key(tree), fields }]).await?;
             let texts = record(replies.into_iter().next())?.texts;
             for ((number, _), text) in page.iter().zip(texts) {
                 if found.len() == limit {

@@ -99,7 +99,9 @@ impl Stores {
 pub fn id_issue(name: &str, text: &str) -> Option<Issue> {
     let fits = matches!(
         (name, Id::parse(text)),
-        ("sessionId", Some(Id::Session(_))) | ("chainId", Some(Id::Chain(..))) | ("stepId", Some(Id::Step(..)))
+        ("sessionId", Some(Id::Session(_)))
+            | ("chainId", Some(Id::Chain(..)))
+            | ("stepId", Some(Id::Step(..)))
     );
     let kind = name.trim_end_matches("Id");
     (!fits).then(|| Issue::custom(&[PathItem::from(name)], format!("Invalid {kind} id")))
@@ -139,7 +141,8 @@ fn is_version(version: u64, wanted: Option<u64>, current: impl FnOnce() -> Strin
     match wanted {
         Some(wanted) if wanted != version => {
             let detail = Detail { current: Some(current()), ..Detail::default() };
-            Err(Error::new(Code::Conflict, format!("the record has version {version}, not {wanted}")).with(detail))
+            Err(Error::new(Code::Conflict, format!("the record has version {version}, not {wanted}"))
+                .with(detail))
         }
         _ => Ok(()),
     }

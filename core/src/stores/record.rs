@@ -69,7 +69,9 @@ impl Body {
     }
 
     fn values(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let text = |span: &Range<usize>| self.text.get(span.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let text = |span: &Range<usize>| {
+            self.text.get(span.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok())
+        };
         self.spans.iter().map(move |(name, span)| (*name, text(span).unwrap_or("null")))
     }
 
@@ -81,7 +83,11 @@ impl Body {
     pub fn json(&self) -> String {
         let mut json = String::with_capacity(self.text.len() + 2);
         // What is put here is UTF-8: JSON that was checked, or that serde wrote.
-        json.push_str(if self.text.is_empty() { "{" } else { std::str::from_utf8(&self.text).unwrap_or("{") });
+        json.push_str(if self.text.is_empty() {
+            "{"
+        } else {
+            std::str::from_utf8(&self.text).unwrap_or("{")
+        });
         json.push('}');
         json
     }
@@ -103,7 +109,9 @@ impl Body {
     /// The fields of a new record that its event does not tell otherwise.
     pub fn as_created(&self) -> String {
         let mut created = Self::default();
-        for (name, value) in self.values().filter(|(name, _)| !matches!(*name, "createdAt" | "updatedAt" | "userId")) {
+        for (name, value) in
+            self.values().filter(|(name, _)| !matches!(*name, "createdAt" | "updatedAt" | "userId"))
+        {
             created.raw(name, value);
         }
         created.json()
@@ -166,7 +174,14 @@ impl<R: Record> Stored<R> {
         let head = Head::read(id, text)?;
         let aside = head.aside(id)?;
         let record = parse(id, head.body)?;
-        Ok(Self { version: head.version, stamp: head.stamp.into(), operations: head.operations.into(), aside, record, json: head.body.into() })
+        Ok(Self {
+            version: head.version,
+            stamp: head.stamp.into(),
+            operations: head.operations.into(),
+            aside,
+            record,
+            json: head.body.into(),
+        })
     }
 
     /// The first version of a record, by `operation`.
@@ -178,7 +193,9 @@ impl<R: Record> Stored<R> {
     /// The next version of this record, by `operation`.
     pub fn next(&self, operation: &str, record: R, aside: Aside) -> Self {
         let last = self.stamp.split_once('.').map(|(_, operation)| operation);
-        let known = last.into_iter().chain(self.operations.split(',').filter(|known| !known.is_empty() && *known != "-"));
+        let known = last
+            .into_iter()
+            .chain(self.operations.split(',').filter(|known| !known.is_empty() && *known != "-"));
         let operations = known.take(OPERATIONS_KEPT).collect::<Vec<_>>().join(",");
         let version = self.version + 1;
         let json = record.body().json();
@@ -187,7 +204,11 @@ impl<R: Record> Stored<R> {
 
     /// The stored text.
     pub fn text(&self) -> Arc<str> {
-        let aside = if self.aside == Aside::default() { String::new() } else { serde_json::to_string(&self.aside).unwrap_or_default() };
+        let aside = if self.aside == Aside::default() {
+            String::new()
+        } else {
+            serde_json::to_string(&self.aside).unwrap_or_default()
+        };
         let operations = if self.operations.is_empty() { "-" } else { &self.operations };
         format!("{} {SCHEMA_VERSION} {operations} {}:{aside}{}", self.stamp, aside.len(), self.json).into()
     }
@@ -213,11 +234,14 @@ impl<'a> Head<'a> {
         let mut parts = text.splitn(4, ' ');
         let mut part = || parts.next().ok_or_else(corrupt);
         let (stamp, schema, operations, rest) = (part()?, part()?, part()?, part()?);
-        let version = stamp.split_once('.').and_then(|(version, _)| version.parse().ok()).ok_or_else(corrupt)?;
+        let version =
+            stamp.split_once('.').and_then(|(version, _)| version.parse().ok()).ok_or_else(corrupt)?;
         match schema.parse::<u32>() {
             Ok(SCHEMA_VERSION) => {}
             Ok(later) if later > SCHEMA_VERSION => {
-                let message = format!("the stored record {id} has schema version {later}; this version reads up to {SCHEMA_VERSION}");
+                let message = format!(
+                    "the stored record {id} has schema version {later}; this version reads up to {SCHEMA_VERSION}"
+                );
                 return Err(Error::new(Code::Corrupt, message));
             }
             _ => return Err(corrupt()),
@@ -235,7 +259,8 @@ impl<'a> Head<'a> {
 
 fn parse<T: DeserializeOwned>(id: &str, json: &str) -> Result<T> {
     // serde's own words may quote the stored value; its place is enough to find it.
-    serde_json::from_str(json).map_err(|error| Error::corrupt(id, &format!("its body breaks at column {}", error.column())))
+    serde_json::from_str(json)
+        .map_err(|error| Error::corrupt(id, &format!("its body breaks at column {}", error.column())))
 }
 
 /// The public JSON of a record: what its place tells, its body, and what comes last.
@@ -267,7 +292,8 @@ pub(super) fn public(front: &[(&str, &str)], body: &str, back: &[(&str, &str)]) 
 pub(super) fn fingerprint(stamp: &str, until: Until) -> String {
     let at = if let Until::At(at) = until { at.0.to_le_bytes() } else { [0; 8] };
     let bytes = stamp.bytes().chain(at);
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash = bytes
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     // A digit in front tells an answer with a record from every other one.
     format!("0{}", base32(hash ^ (hash >> 7), 11))
 }

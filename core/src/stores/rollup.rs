@@ -40,7 +40,9 @@ impl State for ChainStatus {
         use ChainStatus::{Cancelled, Completed, Failed, InProgress, Pending};
         matches!(
             (self, to),
-            (Pending, InProgress | Cancelled | Failed) | (InProgress, Completed | Failed | Cancelled) | (Failed, InProgress)
+            (Pending, InProgress | Cancelled | Failed)
+                | (InProgress, Completed | Failed | Cancelled)
+                | (Failed, InProgress)
         )
     }
 }
@@ -60,7 +62,9 @@ impl State for StepStatus {
         use StepStatus::{Completed, Failed, InProgress, Pending, Skipped};
         matches!(
             (self, to),
-            (Pending, InProgress | Skipped | Failed) | (InProgress, Completed | Failed | Skipped) | (Failed, InProgress)
+            (Pending, InProgress | Skipped | Failed)
+                | (InProgress, Completed | Failed | Skipped)
+                | (Failed, InProgress)
         )
     }
 }
@@ -126,7 +130,13 @@ fn count(counts: &mut StepCounts, status: StepStatus) -> &mut u64 {
 /// The counts always follow. The status follows unless the chain is `manual`: the first started step
 /// starts a pending chain, a retried step revives a failed one, and when no step is left to do the chain
 /// is completed, or failed if a step is.
-pub(super) fn roll_up(chain: &mut Chain, manual: bool, from: Option<StepStatus>, to: Option<StepStatus>, now: Timestamp) {
+pub(super) fn roll_up(
+    chain: &mut Chain,
+    manual: bool,
+    from: Option<StepStatus>,
+    to: Option<StepStatus>,
+    now: Timestamp,
+) {
     let counts = &mut chain.step_counts;
     for (status, up) in [(from, false), (to, true)] {
         if let Some(status) = status {
@@ -146,7 +156,9 @@ pub(super) fn roll_up(chain: &mut Chain, manual: bool, from: Option<StepStatus>,
         ChainStatus::Pending | ChainStatus::InProgress if all_done => {
             move_chain(chain, if any_failed { ChainStatus::Failed } else { ChainStatus::Completed }, now);
         }
-        ChainStatus::Pending | ChainStatus::Failed if started => move_chain(chain, ChainStatus::InProgress, now),
+        ChainStatus::Pending | ChainStatus::Failed if started => {
+            move_chain(chain, ChainStatus::InProgress, now)
+        }
         _ => {}
     }
 }

@@ -60,7 +60,13 @@ impl Stores {
     ///
     /// # Errors
     /// `STORAGE_INVALID` from the caller's guard.
-    pub async fn create_session(&self, call: Call, user: &str, data: SessionData, key: Option<&str>) -> Result<String> {
+    pub async fn create_session(
+        &self,
+        call: Call,
+        user: &str,
+        data: SessionData,
+        key: Option<&str>,
+    ) -> Result<String> {
         let now = self.clock.now();
         let partition = user_partition(user);
         let tree = self.ids.tree(now, partition);
@@ -93,7 +99,15 @@ impl Stores {
         }
     }
 
-    fn plan_session(&self, txn: &mut Txn, tree: Tree, now: Timestamp, user: &str, data: SessionData, key: Option<&str>) -> String {
+    fn plan_session(
+        &self,
+        txn: &mut Txn,
+        tree: Tree,
+        now: Timestamp,
+        user: &str,
+        data: SessionData,
+        key: Option<&str>,
+    ) -> String {
         let record = Session {
             user_id: user.to_owned(),
             title: data.title,
@@ -118,7 +132,11 @@ impl Stores {
             let at = idempotency_key(user, key);
             txn.effects.push(Effect::Delete { key: at.clone() });
             txn.effects.push(Effect::Open { key: at.clone(), until });
-            txn.effects.push(Effect::Put { key: at, field: KEY_ID.into(), text: Id::Session(tree).to_string().into() });
+            txn.effects.push(Effect::Put {
+                key: at,
+                field: KEY_ID.into(),
+                text: Id::Session(tree).to_string().into(),
+            });
         }
         answer(tree, &stored, until)
     }
@@ -172,7 +190,13 @@ impl Stores {
     /// # Errors
     /// `STORAGE_NOT_FOUND`, `STORAGE_CONFLICT` for another version than `if_version`, `STORAGE_TRANSITION`,
     /// `STORAGE_INVALID` for a change of what can't be changed.
-    pub async fn update_session(&self, call: Call, id: &str, update: &SessionUpdate, if_version: Option<u64>) -> Result<String> {
+    pub async fn update_session(
+        &self,
+        call: Call,
+        id: &str,
+        update: &SessionUpdate,
+        if_version: Option<u64>,
+    ) -> Result<String> {
         let tree = session_id(id)?;
         let look = Look::new(tree, vec![SESSION.into()]);
         let settled = self
@@ -194,10 +218,19 @@ impl Stores {
                 let user = record.user_id.clone();
                 let after = before.next(&self.operation(), record, before.aside.clone());
                 let data = body.changes_since(&old, after.version);
-                txn.checks.push(Check::Begins { key: tree_key(tree), field: SESSION.into(), with: before.prefix() });
+                txn.checks.push(Check::Begins {
+                    key: tree_key(tree),
+                    field: SESSION.into(),
+                    with: before.prefix(),
+                });
                 txn.effects = vec![
                     Effect::Put { key: tree_key(tree), field: SESSION.into(), text: after.text() },
-                    self.policy.keeping.append(tree, &user, now, event(session_event(from, to), &user, now, &data)),
+                    self.policy.keeping.append(
+                        tree,
+                        &user,
+                        now,
+                        event(session_event(from, to), &user, now, &data),
+                    ),
                     self.policy.keeping.slide(tree, now),
                 ];
                 Ok(Plan::Write(after))
@@ -220,7 +253,11 @@ impl Stores {
             }
             let before = session_in(tree, view)?;
             let (now, user) = (self.clock.now(), &before.record.user_id);
-            txn.checks.push(Check::Begins { key: tree_key(tree), field: SESSION.into(), with: before.prefix() });
+            txn.checks.push(Check::Begins {
+                key: tree_key(tree),
+                field: SESSION.into(),
+                with: before.prefix(),
+            });
             txn.effects = vec![
                 self.policy.keeping.append(tree, user, now, event("session:deleted", user, now, "{}")),
                 Effect::Delete { key: tree_key(tree) },
@@ -245,7 +282,11 @@ impl Stores {
         let settled = self
             .settle(call, &look, |view, txn| {
                 let before = session_in(tree, view)?;
-                txn.checks.push(Check::Begins { key: tree_key(tree), field: SESSION.into(), with: before.prefix() });
+                txn.checks.push(Check::Begins {
+                    key: tree_key(tree),
+                    field: SESSION.into(),
+                    with: before.prefix(),
+                });
                 txn.effects.push(self.policy.keeping.slide(tree, self.clock.now()));
                 Ok(Plan::Write(before))
             })

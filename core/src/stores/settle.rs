@@ -137,7 +137,10 @@ impl Stores {
         let writing = self.remember_writing(look.tree, &txn);
         match self.backend.run(txn).await {
             Ok(Outcome::Committed(replies)) => {
-                writing.fields.iter().for_each(|(field, text)| self.bases.written(look.tree, field, text.as_deref()));
+                writing
+                    .fields
+                    .iter()
+                    .for_each(|(field, text)| self.bases.written(look.tree, field, text.as_deref()));
                 let mut until = Until::Never;
                 let mut position = None;
                 for reply in replies {

@@ -19,12 +19,15 @@ impl Record for Step {
     fn body(&self) -> Body {
         let mut body = Body::default();
         body.field("action", &self.action).optional("model", self.model.as_ref());
-        body.raw("inputs", self.inputs.text()).field("waitsFor", &self.waits_for).field("status", &self.status);
+        body.raw("inputs", self.inputs.text())
+            .field("waitsFor", &self.waits_for)
+            .field("status", &self.status);
         if let Some(result) = &self.result {
             body.raw("result", result.text());
         }
         body.optional("error", self.error.as_ref()).field("attempt", &self.attempt);
-        body.optional("startedAt", self.started_at.as_ref()).optional("completedAt", self.completed_at.as_ref());
+        body.optional("startedAt", self.started_at.as_ref())
+            .optional("completedAt", self.completed_at.as_ref());
         body.field("createdAt", &self.created_at).field("updatedAt", &self.updated_at);
         body
     }
@@ -57,14 +60,21 @@ fn step_in(tree: Tree, chain: u32, step: u32, view: &View) -> Result<Stored<Step
 fn check_waits_for(tree: Tree, chain: u32, aside: &Aside, own: u32, waits_for: &[String]) -> Result<()> {
     let exists = |id: &str| match Id::parse(id) {
         Some(Id::Step(other, of, number)) => {
-            other == tree && of == chain && number != own && number <= aside.steps && !aside.gone.contains(&number)
+            other == tree
+                && of == chain
+                && number != own
+                && number <= aside.steps
+                && !aside.gone.contains(&number)
         }
         _ => false,
     };
     let bad = waits_for.iter().enumerate().filter(|(_, id)| !exists(id));
     let issues: Vec<_> = bad
         .map(|(index, _)| {
-            Issue::custom(&[PathItem::from("waitsFor"), PathItem::from(index)], "Not a step of this chain that it could wait for")
+            Issue::custom(
+                &[PathItem::from("waitsFor"), PathItem::from(index)],
+                "Not a step of this chain that it could wait for",
+            )
         })
         .collect();
     if issues.is_empty() { Ok(()) } else { Err(invalid(issues)) }
@@ -80,7 +90,13 @@ impl Stores {
     /// # Errors
     /// `STORAGE_NOT_FOUND` when the chain does not exist, `STORAGE_TRANSITION` when it is at its end,
     /// `STORAGE_INVALID` when it is to wait for what is no step of the chain.
-    pub async fn create_step(&self, call: Call, id: &str, data: StepData, key: Option<&str>) -> Result<String> {
+    pub async fn create_step(
+        &self,
+        call: Call,
+        id: &str,
+        data: StepData,
+        key: Option<&str>,
+    ) -> Result<String> {
         let (tree, chain) = chain_id(id)?;
         let mut look = Look::new(tree, vec![chain_field(chain)]);
         look.hoped_absent = key.map(|key| step_key_field(chain, key));
@@ -133,7 +149,11 @@ impl Stores {
         let created = record.body().as_created();
         let stored = Stored::first(&self.operation(), record, aside);
         let id = Id::Step(tree, chain, number);
-        txn.effects.push(Effect::Put { key: tree_key(tree), field: step_field(chain, number), text: stored.text() });
+        txn.effects.push(Effect::Put {
+            key: tree_key(tree),
+            field: step_field(chain, number),
+            text: stored.text(),
+        });
         self.append_step(txn, id, "step:created", &before.aside.user, now, &created);
         let aside = Aside { steps: number, ..before.aside.clone() };
         self.roll_into_chain(txn, tree, chain, before, aside, (None, Some(StepStatus::Pending)), now);
@@ -191,7 +211,13 @@ impl Stores {
     ///
     /// # Errors
     /// As [`Stores::update_session`].
-    pub async fn update_step(&self, call: Call, id: &str, update: &StepUpdate, if_version: Option<u64>) -> Result<String> {
+    pub async fn update_step(
+        &self,
+        call: Call,
+        id: &str,
+        update: &StepUpdate,
+        if_version: Option<u64>,
+    ) -> Result<String> {
         let (tree, chain, step) = step_id(id)?;
         let look = Look::new(tree, vec![chain_field(chain), step_field(chain, step)]);
         let settled = self
@@ -228,14 +254,22 @@ impl Stores {
         record: Step,
         now: Timestamp,
     ) -> Stored<Step> {
-        let (tree, (chain, step)) = (id.tree(), if let Id::Step(_, chain, step) = id { (chain, step) } else { (0, 0) });
+        let (tree, (chain, step)) =
+            (id.tree(), if let Id::Step(_, chain, step) = id { (chain, step) } else { (0, 0) });
         let (from, to) = (before.record.status, record.status);
         let (old, body) = (before.record.body(), record.body());
         let after = before.next(&self.operation(), record, before.aside.clone());
         let field = step_field(chain, step);
         txn.checks.push(Check::Begins { key: tree_key(tree), field: field.clone(), with: before.prefix() });
         txn.effects.push(Effect::Put { key: tree_key(tree), field, text: after.text() });
-        self.append_step(txn, id, step_event(from, to), &of.aside.user, now, &body.changes_since(&old, after.version));
+        self.append_step(
+            txn,
+            id,
+            step_event(from, to),
+            &of.aside.user,
+            now,
+            &body.changes_since(&old, after.version),
+        );
         if from == to {
             txn.effects.push(self.policy.keeping.slide(tree, now));
         } else {
@@ -302,7 +336,12 @@ fn moved(before: &Step, to: StepStatus, now: Timestamp) -> Step {
     step
 }
 
-fn check_unchanged(tree: Tree, (chain, number): (u32, u32), update: &StepUpdate, before: &Stored<Step>) -> Result<()> {
+fn check_unchanged(
+    tree: Tree,
+    (chain, number): (u32, u32),
+    update: &StepUpdate,
+    before: &Stored<Step>,
+) -> Result<()> {
     let now = &before.record;
     Unchanged::default()
         .field("stepId", update.step_id.as_ref(), &Id::Step(tree, chain, number).to_string())

@@ -18,7 +18,8 @@ use flowkeep_core::storage::{Parts, Request, Settings, Storage, Text};
 
 /// The server that the test run provides. Without one these tests fail: they never pass unseen.
 pub fn redis_url() -> String {
-    std::env::var("FLOWKEEP_TEST_REDIS_URL").expect("FLOWKEEP_TEST_REDIS_URL must name a server: run `npm test`")
+    std::env::var("FLOWKEEP_TEST_REDIS_URL")
+        .expect("FLOWKEEP_TEST_REDIS_URL must name a server: run `npm test`")
 }
 
 /// A prefix that no other test has.
@@ -42,15 +43,33 @@ pub async fn backends() -> Vec<(&'static str, Arc<dyn Backend>)> {
 
 pub fn storage(backend: Arc<dyn Backend>, options: &str) -> Storage {
     let settings = Settings::read(Input::json(options), "", "").unwrap();
-    Storage::new(Parts { backend, clock: Arc::new(SystemClock), ids: Arc::new(RandomIds::default()), settings })
+    Storage::new(Parts {
+        backend,
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(RandomIds::default()),
+        settings,
+    })
 }
 
 /// A call with plain JSON: `data` and `options` are absent when empty.
-pub async fn call(storage: &Storage, name: &str, id: &str, data: &str, options: &str) -> Result<serde_json::Value, Error> {
+pub async fn call(
+    storage: &Storage,
+    name: &str,
+    id: &str,
+    data: &str,
+    options: &str,
+) -> Result<serde_json::Value, Error> {
     let operation = *Operation::ALL.iter().find(|operation| operation.name() == name).expect("an operation");
     let text = |text: &str| (!text.is_empty()).then(|| Text { text: text.to_owned(), tagged: false });
     let id = if operation.id_name() == "userId" { serde_json::to_string(id).unwrap() } else { id.to_owned() };
-    let request = Request { operation, id, id_is_value: false, id_tagged: false, data: text(data), options: text(options) };
+    let request = Request {
+        operation,
+        id,
+        id_is_value: false,
+        id_tagged: false,
+        data: text(data),
+        options: text(options),
+    };
     let answer = storage.perform(request).await?;
     let json = answer.split_once('\n').map_or(answer.as_str(), |(_, json)| json);
     Ok(if json.is_empty() { serde_json::Value::Null } else { serde_json::from_str(json).unwrap() })
@@ -63,7 +82,10 @@ pub fn programs(in_ci: u64, elsewhere: u64) -> u64 {
 
 /// The seed of this run: given by `FLOWKEEP_SEED`, else new, and always printed.
 pub fn seed() -> u64 {
-    let seed = std::env::var("FLOWKEEP_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    let seed = std::env::var("FLOWKEEP_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| fastrand::u64(..));
     println!("FLOWKEEP_SEED={seed}");
     seed
 }

@@ -54,7 +54,7 @@ fn allowed(family: &str) -> Result<Option<Vec<&'static str>>, String> {
         _ if KERNEL.contains(&family) || BACKENDS.contains(&family) => &[GROUND, KERNEL],
         "stores" => &[GROUND, KERNEL, &["schema"]],
         // Where everything is put together.
-        "lib" | "open" | "config" | "storage" => return Ok(None),
+        "lib" | "config" | "storage" | "given" => return Ok(None),
         _ => return Err(format!("the family `{family}` has no place in the import rules yet: give it one")),
     };
     Ok(Some(lists.concat()))

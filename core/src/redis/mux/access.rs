@@ -25,7 +25,8 @@ impl Access {
     /// # Errors
     /// `STORAGE_CONFIG`, which never quotes the URL.
     pub fn parse(url: &str) -> Result<Self> {
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| config("it has no scheme such as redis://"))?;
+        let (scheme, rest) =
+            url.split_once("://").ok_or_else(|| config("it has no scheme such as redis://"))?;
         let unix = match scheme.to_ascii_lowercase().as_str() {
             "redis" | "valkey" => false,
             "unix" => true,
@@ -37,7 +38,8 @@ impl Access {
         if rest.contains(',') {
             return Err(unsupported("Cluster (a list of servers)"));
         }
-        let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
+        let (login, place) =
+            rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
         let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
             None => (None, None),
             Some((user, password)) => (decoded(user)?, decoded(password)?),
@@ -67,10 +69,9 @@ impl Access {
     /// What is said first on a connection.
     pub(super) fn greeting(&self, script: &str) -> Requests {
         let mut requests = Requests::default();
-        match (&self.user, &self.password) {
-            (Some(user), Some(password)) => drop(requests.request(&[b"AUTH", user.as_bytes(), password.as_bytes()])),
-            (None, Some(password)) => drop(requests.request(&[b"AUTH", password.as_bytes()])),
-            _ => {}
+        if let Some(password) = &self.password {
+            let login = self.user.iter().chain([password]).map(String::as_bytes);
+            requests.request(&std::iter::once(&b"AUTH"[..]).chain(login).collect::<Vec<_>>());
         }
         if self.database > 0 {
             requests.request(&[b"SELECT", self.database.to_string().as_bytes()]);

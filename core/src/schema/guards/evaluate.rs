@@ -180,10 +180,8 @@ impl<'s> Run<'s> {
 
     fn string(&mut self, check: &Check, text: &str) {
         match check {
-            Check::Pattern(regex, pattern) => {
-                if regex.find(text).is_none() {
-                    self.wrong(format!("must match pattern {pattern}"));
-                }
+            Check::Pattern(regex, pattern) if regex.find(text).is_none() => {
+                self.wrong(format!("must match pattern {pattern}"));
             }
             Check::Least(Measure::CodePoints, least) => {
                 self.least(text.chars().count(), *least, "characters")
