@@ -21,6 +21,8 @@ export declare class NativeStorage {
   call(operation: number, id: string, data: string | undefined | null, options: string | undefined | null, flags: number): string | number
   /** Gives a call up. */
   abandon(ticket: number): void
+  /** How long a call waits unless it says otherwise, in ms. */
+  get timeoutMs(): number
   /** Where to dial: host and port, or a path; empty for memory. */
   get address(): Array<string>
   /** The bytes to send now; null while there are none. */

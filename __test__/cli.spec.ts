@@ -1,5 +1,6 @@
 // The command line: `flowkeep record`.
 import { execFile } from 'node:child_process'
+import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -81,6 +82,7 @@ describe('the command line', () => {
     const file = join(tmpdir(), `flowkeep-${process.pid}-${Date.now()}`)
     const script = `const fs=require('fs');if(!fs.existsSync(${JSON.stringify(file)})){fs.writeFileSync(${JSON.stringify(file)},'');process.exit(1)}`
     const { code, out } = await run(['record', '--title', 'T', '--retries', '2', ...node(script)])
+    await rm(file)
     expect(code).toBe(0)
     expect(JSON.parse(out)).toMatchObject({
       chain: { status: 'completed' },

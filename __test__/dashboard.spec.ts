@@ -256,7 +256,7 @@ describe('the backend as a process', () => {
     return backend
   }
   afterEach(async () => {
-    await Promise.all(started.splice(0).map((backend) => backend.stop('SIGKILL')))
+    await Promise.all(started.splice(0).map((backend) => backend.stop()))
   })
 
   it('takes the next free port and says so', async () => {

@@ -63,21 +63,34 @@ function settingsOf(options: unknown, fixed: object): { texts: string[]; tagged:
   }
   const { limits, schemas, logger: _, ...rest } = options as Record<string, unknown>
   const { text, tagged } = encode({ ...rest, ...fixed })
-  const guards = schemas === undefined ? '' : guardsOf(schemas)
+  const guards = schemas === undefined ? '' : textOfSchemas(schemas)
   return { texts: [text, limits === undefined ? '' : encode(limits).text, guards], tagged }
 }
 
-function guardsOf(schemas: unknown): string {
-  if (typeof schemas !== 'object' || schemas === null || !isPlainObject(schemas)) return encode(schemas).text
+function guardsOf(schemas: object): string {
   const texts = Object.entries(schemas)
     .filter(([, schema]) => schema !== undefined)
-    .map(([name, schema]) => `${JSON.stringify(name)}:${toJsonSchema(schema)}`)
+    .map(([name, schema]) => `${JSON.stringify(name)}:${guardOf(schema)}`)
   return `{${texts.join(',')}}`
 }
 
-function late({ operation, retryable, attempts, outcome }: ConflictError): TimeoutError {
-  const message = 'the deadline passed while other writers were faster'
-  return new TimeoutError({ code: 'STORAGE_TIMEOUT', message, operation, retryable, attempts, outcome })
+/** The text of what should be schemas. What can't even be looked at is told as no object at all. */
+function textOfSchemas(schemas: unknown): string {
+  try {
+    if (typeof schemas === 'object' && schemas !== null && isPlainObject(schemas)) return guardsOf(schemas)
+  } catch {
+    return '""'
+  }
+  return encode(schemas).text
+}
+
+/** What is no schema is told as the empty text, which the engine refuses by its name. */
+function guardOf(schema: unknown): string {
+  try {
+    return toJsonSchema(schema)
+  } catch {
+    return '""'
+  }
 }
 
 /** The environment that chooses a backend where the options do not. */
@@ -141,7 +154,7 @@ export abstract class StorageBase<T extends Typing = Typing> implements IStorage
   }
 
   /** A user's sessions in the order of their creation; empty when there are none. */
-  listSessions(userId: UserId | string, options?: ListOptions): Promise<SessionOf<T>[]> {
+  listSessions(userId: UserId | Plain, options?: ListOptions): Promise<SessionOf<T>[]> {
     return this.#calls.byUser(LIST_SESSIONS, userId, undefined, options, SESSIONS, false) as Promise<
       SessionOf<T>[]
     >
@@ -256,7 +269,41 @@ export abstract class StorageBase<T extends Typing = Typing> implements IStorage
     if (typeof updates !== 'function') return this.#calls.byId(update, id, updates, options, revive, true)
     const write = (data: object, how: unknown) => this.#calls.byId(update, id, data, how, revive, true)
     const read = (how: CallOptions) => this.#calls.get(get, id, how, revive)
-    return updateBy(read, write, updates as Updater<object, object>, options as UpdateOptions | undefined)
+    return updateBy(read, write, updates as Updater<object, object>, options as UpdateOptions | undefined, this.#native.timeoutMs)
+  }
+}
+
+/** What the function gives, unless it takes longer than the call may. */
+async function inTime(
+  updater: Updater<object, object>,
+  current: object,
+  deadline: number,
+  signal: AbortSignal | undefined,
+): Promise<object> {
+  const updates = updater(current)
+  if (!isThenable(updates)) return updates
+  let end = (): void => {}
+  const ended = new Promise<never>((_, reject) => {
+    const timer = setTimeout(() => reject(late('update')), Math.max(1, deadline - Date.now()))
+    const abort = () => reject(signal?.reason)
+    signal?.addEventListener('abort', abort, { once: true })
+    end = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', abort)
+    }
+  })
+  try {
+    return await Promise.race([updates, ended])
+  } finally {
+    end()
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<object> {
+  try {
+    return typeof (value as { then?: unknown } | null)?.then === 'function'
+  } catch {
+    return false
   }
 }
 
@@ -266,20 +313,21 @@ async function updateBy(
   write: (data: object, options: unknown) => Promise<unknown>,
   updater: Updater<object, object>,
   options: UpdateOptions | undefined,
+  timeoutMs: number,
 ): Promise<unknown> {
+  const deadline = Date.now() + (options?.timeoutMs ?? timeoutMs)
   // Judges the options, and finds a record that does not exist, as any update would.
   await write({}, options)
   const { ifVersion, ...rest } = options ?? {}
   let current = (await read(rest)) as { version: number } | null
-  const deadline = Date.now() + (rest.timeoutMs ?? Number.POSITIVE_INFINITY)
   for (let called = 1; current; called++) {
-    const updates = await updater(current)
+    const updates = await inTime(updater, current, deadline, rest.signal)
     try {
       return await write(updates, { ...rest, ifVersion: ifVersion ?? current.version })
     } catch (error) {
       const lost = error instanceof ConflictError && error.code === 'STORAGE_CONFLICT'
       if (!lost || ifVersion !== undefined || called === UPDATER_CALLS) throw error
-      if (Date.now() > deadline) throw late(error)
+      if (Date.now() > deadline) throw late(error.operation)
       current = error.current as { version: number }
     }
   }

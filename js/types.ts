@@ -95,7 +95,7 @@ export interface ListOptions extends CallOptions {
 /** Which events. */
 export interface EventsQuery {
   /** The events of this session: either this or `userId`. */
-  readonly sessionId?: SessionId | string
+  readonly sessionId?: SessionId | Plain
   /** The events of all sessions of this user, deleted ones included. */
   readonly userId?: UserId | string
   /** Only later ones: than a date, or than an event of this session. */
@@ -141,7 +141,7 @@ export type Updater<Current, Update> = (current: Current) => Update | Promise<Up
 /** The interface of every storage, whatever it stands on. */
 export interface IStorage<T extends Typing = Typing> {
   createSession(
-    userId: UserId | string,
+    userId: UserId | Plain,
     data: SessionDataOf<T>,
     options?: CreateOptions,
   ): Promise<SessionOf<T>>
@@ -152,7 +152,7 @@ export interface IStorage<T extends Typing = Typing> {
     options?: UpdateOptions,
   ): Promise<SessionOf<T>>
   deleteSession(sessionId: SessionId | Plain, options?: CallOptions): Promise<void>
-  listSessions(userId: UserId | string, options?: ListOptions): Promise<SessionOf<T>[]>
+  listSessions(userId: UserId | Plain, options?: ListOptions): Promise<SessionOf<T>[]>
   touchSession(sessionId: SessionId | Plain, options?: CallOptions): Promise<SessionOf<T>>
 
   createChain(

@@ -11,9 +11,6 @@ use flowkeep_core::operation::Operation;
 use flowkeep_core::schema::{self, Input, Limits, SchemaName};
 use napi_derive::napi;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The names of all operations; `NativeStorage.call` takes a name's place in this list.
 #[napi]
 pub fn operations() -> Vec<&'static str> {

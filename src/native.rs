@@ -97,6 +97,13 @@ impl NativeStorage {
         guarded::or_default(|| self.tasks.borrow_mut().abandon(ticket));
     }
 
+    /// How long a call waits unless it says otherwise, in ms.
+    #[napi(getter)]
+    #[expect(clippy::cast_precision_loss, reason = "at most 2^31")]
+    pub fn timeout_ms(&self) -> f64 {
+        self.storage.timeout_ms() as f64
+    }
+
     /// Where to dial: host and port, or a path; empty for memory.
     #[napi(getter)]
     pub fn address(&self) -> Vec<String> {

@@ -149,6 +149,12 @@ impl Storage {
         self.stores.info().kind
     }
 
+    /// How long a call waits unless it says otherwise.
+    #[must_use]
+    pub fn timeout_ms(&self) -> u64 {
+        self.timeout_ms
+    }
+
     /// How many transactions were committed, refused, failed.
     #[must_use]
     pub fn counts(&self) -> [u64; 3] {

@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::shape::{Field, Shape, TextShape};
+use super::name::SchemaName;
+use super::shape::{Bound, Field, Shape, TextShape};
 use super::{Input, Issue, Issues, Limits, PathItem, not_json, validate};
 
 /// The longest time in ms that a timer of the face can count: 2^31 - 1, some 24 days.
@@ -146,10 +147,7 @@ pub fn events_options(input: Input<'_>, limits: &Limits) -> Result<EventsOptions
             optional("userId", text(128)),
             optional("after", Shape::Instant(TextShape::plain(1, 128))),
             optional("before", Shape::Instant(TextShape::plain(1, 128))),
-            optional(
-                "types",
-                Shape::List { item: Box::new(text(128)), most: super::shape::Bound::Fixed(TYPES) },
-            ),
+            optional("types", Shape::List { item: Box::new(event_type()), most: Bound::Fixed(TYPES) }),
             optional("limit", Shape::Integer { least: 1 }),
             optional("cursor", text(128)),
         ],
@@ -191,6 +189,15 @@ fn read<T: DeserializeOwned>(input: Input<'_>, shape: &Shape, limits: &Limits) -
 
 fn optional(name: &str, shape: Shape) -> Field {
     Field { name: name.to_owned(), shape, required: false }
+}
+
+/// The types that an event may have.
+fn event_type() -> Shape {
+    let Shape::Object { fields, .. } = Shape::of(SchemaName::Event) else { return Shape::Never };
+    match fields.iter().find(|field| field.name == "type").map(|field| &field.shape) {
+        Some(Shape::Text(text)) => Shape::Text(text.clone()),
+        _ => Shape::Never,
+    }
 }
 
 fn key() -> Field {

@@ -49,7 +49,7 @@ pub(super) struct Field {
     pub required: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct TextShape {
     pub least: usize,
     pub most: Bound,
