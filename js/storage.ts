@@ -84,6 +84,12 @@ function textOfSchemas(schemas: unknown): string {
   return encode(schemas).text
 }
 
+function late(operation: string): TimeoutError {
+  const message = 'the deadline passed before the update was made'
+  const facts = { operation, message, retryable: true, attempts: 1, outcome: 'not-applied' } as const
+  return new TimeoutError({ code: 'STORAGE_TIMEOUT', ...facts })
+}
+
 /** What is no schema is told as the empty text, which the engine refuses by its name. */
 function guardOf(schema: unknown): string {
   try {
@@ -269,7 +275,13 @@ export abstract class StorageBase<T extends Typing = Typing> implements IStorage
     if (typeof updates !== 'function') return this.#calls.byId(update, id, updates, options, revive, true)
     const write = (data: object, how: unknown) => this.#calls.byId(update, id, data, how, revive, true)
     const read = (how: CallOptions) => this.#calls.get(get, id, how, revive)
-    return updateBy(read, write, updates as Updater<object, object>, options as UpdateOptions | undefined, this.#native.timeoutMs)
+    return updateBy(
+      read,
+      write,
+      updates as Updater<object, object>,
+      options as UpdateOptions | undefined,
+      this.#native.timeoutMs,
+    )
   }
 }
 
