@@ -136,7 +136,9 @@ export class Calls {
     if (first > NINE) return revive(JSON.parse(text) as Json)
     const end = text.indexOf('\n')
     const record = revive(JSON.parse(text.slice(end + 1)) as Json) as object
-    if (id !== undefined) this.#held.set(id, text.slice(0, end), record, text.length)
+    if (id !== undefined && this.#held.isReadAgain(id)) {
+      this.#held.set(id, text.slice(0, end), record, text.length)
+    }
     return record
   }
 

@@ -1,6 +1,6 @@
 import type { Json } from './generated/records.js'
 
-/** A record as the engine writes it: dates are texts. */
+/** A record as the engine writes it: dates are numbers or texts. */
 type Written = Record<string, Json | Date>
 
 /** Makes a record of what the engine wrote. */
@@ -15,8 +15,9 @@ function freezeDeep(value: unknown): void {
   }
 }
 
-function date(text: unknown): Date {
-  return new Date(text as string)
+/** A date, which the engine writes as a number of ms or as a text. */
+function date(written: unknown): Date {
+  return new Date(written as number | string)
 }
 
 // One function for each kind of record: it knows its fields, so the engine of JavaScript knows their places.

@@ -99,7 +99,6 @@ impl NativeStorage {
 
     /// How long a call waits unless it says otherwise, in ms.
     #[napi(getter)]
-    #[expect(clippy::cast_precision_loss, reason = "at most 2^31")]
     pub fn timeout_ms(&self) -> f64 {
         self.storage.timeout_ms() as f64
     }

@@ -21,6 +21,10 @@ pub(super) fn script_sha() -> &'static str {
 /// Fields that one command removes at the most: Lua's stack holds 8,000 operands.
 const FIELDS_A_COMMAND: usize = 1_000;
 
+/// What a typical transaction takes, in bytes; a larger one grows.
+const ROOM_FOR_A_QUESTION: usize = 128;
+const ROOM_FOR_A_WRITE: usize = 2_048;
+
 /// How the replies are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -48,7 +52,7 @@ type Operands<'a> = Vec<Cow<'a, [u8]>>;
 /// be looked at first: a check, a deadline to compare, a log's next position.
 pub(super) fn encode(txn: &Txn, keys: &Keys) -> Result<Encoded> {
     if txn.effects.is_empty() && txn.checks.is_empty() && txn.queries.len() == 1 {
-        let mut requests = Requests::default();
+        let mut requests = Requests::with_room(ROOM_FOR_A_QUESTION);
         for query in &txn.queries {
             let (name, key, operands) = question(query);
             command(&mut requests, name, &keys.spell(txn.partition, key), &operands);
@@ -164,7 +168,7 @@ fn plain_effect<'a>(
 }
 
 fn multi(txn: &Txn, keys: &Keys) -> Encoded {
-    let mut requests = Requests::default();
+    let mut requests = Requests::with_room(ROOM_FOR_A_WRITE);
     requests.request(&[b"MULTI"]);
     // Fields of one record that are set one after the other go as one command.
     let mut commands: Vec<(&'static str, &Key, Operands<'_>)> = Vec::new();
@@ -259,7 +263,7 @@ fn script(txn: &Txn, keys: &Keys, how: &[&[u8]; 2]) -> Result<Encoded> {
     if program.keys.is_empty() {
         return Err(Error::internal("a transaction without a key"));
     }
-    let mut requests = Requests::default();
+    let mut requests = Requests::with_room(ROOM_FOR_A_WRITE);
     requests.begin(3 + program.keys.len() + 3 + program.args.len());
     for part in how {
         requests.part(part);

@@ -29,6 +29,11 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// Room for so many bytes.
+    pub fn with_room(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), replies: 0 }
+    }
+
     /// Begins a request of `parts` parts: the command and its arguments, to be added next.
     pub fn begin(&mut self, parts: usize) -> &mut Self {
         self.replies += 1;

@@ -5,12 +5,14 @@
 //! that a repeated write finds its own), the aside (what the store needs beside the record) and the
 //! record's body: JSON without what its place already tells (ids, version, deadline).
 
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Timestamp;
 use crate::error::{Code, Error, Result};
 use crate::id::base32;
 use crate::txn::Until;
@@ -263,6 +265,25 @@ fn parse<T: DeserializeOwned>(id: &str, json: &str) -> Result<T> {
         .map_err(|error| Error::corrupt(id, &format!("its body breaks at column {}", error.column())))
 }
 
+/// How every record's body ends.
+const CREATED: &str = "\"createdAt\":\"";
+const UPDATED: &str = "\",\"updatedAt\":\"";
+const TIMES_LEN: usize = CREATED.len() + 24 + UPDATED.len() + 24 + 1;
+
+/// Writes the fields and, as milliseconds, the two times behind them: a face makes a date of a number four
+/// times as fast as of a text. False when the times are not there.
+fn push_times(out: &mut String, fields: &str, times: &str) -> bool {
+    let time = |from: usize| times.get(from..from + 24).and_then(Timestamp::parse);
+    let second = CREATED.len() + 24 + UPDATED.len();
+    let (true, Some(created), Some(updated)) =
+        (times.starts_with(CREATED), time(CREATED.len()), time(second))
+    else {
+        return false;
+    };
+    let _ = write!(out, "{fields}\"createdAt\":{},\"updatedAt\":{}", created.0, updated.0);
+    true
+}
+
 /// The public JSON of a record: what its place tells, its body, and what comes last.
 pub(super) fn public(front: &[(&str, &str)], body: &str, back: &[(&str, &str)]) -> String {
     let mut out = String::with_capacity(body.len() + 192);
@@ -275,7 +296,10 @@ pub(super) fn public(front: &[(&str, &str)], body: &str, back: &[(&str, &str)]) 
     }
     let inner = body.strip_prefix('{').and_then(|body| body.strip_suffix('}')).unwrap_or_default();
     out.push_str(if inner.is_empty() { "" } else { "," });
-    out.push_str(inner);
+    match inner.len().checked_sub(TIMES_LEN).and_then(|at| inner.split_at_checked(at)) {
+        Some((fields, times)) if push_times(&mut out, fields, times) => {}
+        _ => out.push_str(inner),
+    }
     for (name, json) in back {
         out.push_str(",\"");
         out.push_str(name);

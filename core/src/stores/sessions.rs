@@ -32,7 +32,7 @@ pub(super) fn public_session(tree: Tree, version: u64, body: &str, until: Until)
     let id = Id::Session(tree).to_string();
     let expires_at = match until {
         Until::Never => "null".to_owned(),
-        Until::At(at) => format!("\"{at}\""),
+        Until::At(at) => at.0.to_string(),
     };
     public(&[("sessionId", &id)], body, &[("expiresAt", &expires_at), ("version", &version.to_string())])
 }
