@@ -21,42 +21,47 @@ import type {
   UserId,
 } from './generated/records.js'
 
-/** What the caller's own data look like: `openStorage<{ session: MyMeta; result: MyResult }>()`. */
+/**
+ * What the caller's own data look like: `openStorage<{ session: MyMeta; result: MyResult }>()`. Interfaces are
+ * welcome; whether a value is JSON is checked when it is given.
+ */
 export interface Typing {
   /** `metadata` of sessions. */
-  readonly session?: JsonObject
+  readonly session?: object
   /** `metadata` of chains. */
-  readonly chain?: JsonObject
+  readonly chain?: object
   /** `inputs` of steps. */
-  readonly inputs?: JsonObject
+  readonly inputs?: object
   /** `result` of steps. */
-  readonly result?: Json
+  readonly result?: unknown
 }
 
-type Of<T extends Typing, Key extends keyof Typing, Usual> = T extends { readonly [K in Key]: infer Own }
-  ? Own extends Usual
-    ? Own
-    : Usual
-  : Usual
+type Own<T extends Typing, Key extends 'session' | 'chain' | 'inputs'> = T extends {
+  readonly [K in Key]: infer Mine extends object
+}
+  ? Mine
+  : JsonObject
+
+type Result<T extends Typing> = T extends { readonly result: infer Mine } ? Mine : Json
 
 /** A storage's `Session`. */
-export type SessionOf<T extends Typing> = Session<Of<T, 'session', JsonObject>>
+export type SessionOf<T extends Typing> = Session<Own<T, 'session'>>
 /** A storage's `SessionData`. */
-export type SessionDataOf<T extends Typing> = SessionData<Of<T, 'session', JsonObject>>
+export type SessionDataOf<T extends Typing> = SessionData<Own<T, 'session'>>
 /** A storage's `SessionUpdate`. */
-export type SessionUpdateOf<T extends Typing> = SessionUpdate<Of<T, 'session', JsonObject>>
+export type SessionUpdateOf<T extends Typing> = SessionUpdate<Own<T, 'session'>>
 /** A storage's `Chain`. */
-export type ChainOf<T extends Typing> = Chain<Of<T, 'chain', JsonObject>>
+export type ChainOf<T extends Typing> = Chain<Own<T, 'chain'>>
 /** A storage's `ChainData`. */
-export type ChainDataOf<T extends Typing> = ChainData<Of<T, 'chain', JsonObject>>
+export type ChainDataOf<T extends Typing> = ChainData<Own<T, 'chain'>>
 /** A storage's `ChainUpdate`. */
-export type ChainUpdateOf<T extends Typing> = ChainUpdate<Of<T, 'chain', JsonObject>>
+export type ChainUpdateOf<T extends Typing> = ChainUpdate<Own<T, 'chain'>>
 /** A storage's `Step`. */
-export type StepOf<T extends Typing> = Step<Of<T, 'inputs', JsonObject>, Of<T, 'result', Json>>
+export type StepOf<T extends Typing> = Step<Own<T, 'inputs'>, Result<T>>
 /** A storage's `StepData`. */
-export type StepDataOf<T extends Typing> = StepData<Of<T, 'inputs', JsonObject>>
+export type StepDataOf<T extends Typing> = StepData<Own<T, 'inputs'>>
 /** A storage's `StepUpdate`. */
-export type StepUpdateOf<T extends Typing> = StepUpdate<Of<T, 'inputs', JsonObject>, Of<T, 'result', Json>>
+export type StepUpdateOf<T extends Typing> = StepUpdate<Own<T, 'inputs'>, Result<T>>
 
 /** What every call takes. */
 export interface CallOptions {

@@ -2,8 +2,12 @@
 import { type IStorage, type MemoryStorage, openStorage } from 'flowkeep'
 import { same } from './equal.mjs'
 
+interface Tenancy {
+  tenant: string
+}
+
 interface Typing {
-  session: { tenant: string }
+  session: Tenancy
   chain: { priority: number }
   inputs: { prompt: string }
   result: { text: string; tokens: number }

@@ -76,7 +76,7 @@ export type EventType =
 export type CustomEventType = `custom:${string}`
 
 /** A session as it is stored and returned. */
-export interface Session<Meta extends JsonObject = JsonObject> {
+export interface Session<Meta extends object = JsonObject> {
   readonly sessionId: SessionId
   /** Whose session it is: the caller's own name for the user. */
   readonly userId: UserId
@@ -94,7 +94,7 @@ export interface Session<Meta extends JsonObject = JsonObject> {
 }
 
 /** What a caller gives to create a session. */
-export interface SessionData<Meta extends JsonObject = JsonObject> {
+export interface SessionData<Meta extends object = JsonObject> {
   readonly title?: string | undefined
   readonly tags?: readonly string[] | undefined
   /** The caller's own data. */
@@ -102,7 +102,7 @@ export interface SessionData<Meta extends JsonObject = JsonObject> {
 }
 
 /** What a caller gives to change a session. Fields below `state` may be present only as they are. */
-export interface SessionUpdate<Meta extends JsonObject = JsonObject> {
+export interface SessionUpdate<Meta extends object = JsonObject> {
   /** `null` takes the title away. */
   readonly title?: string | null | undefined
   readonly tags?: readonly string[] | undefined
@@ -118,7 +118,7 @@ export interface SessionUpdate<Meta extends JsonObject = JsonObject> {
 }
 
 /** A chain as it is stored and returned. */
-export interface Chain<Meta extends JsonObject = JsonObject> {
+export interface Chain<Meta extends object = JsonObject> {
   readonly chainId: ChainId
   readonly sessionId: SessionId
   readonly title: string
@@ -141,7 +141,7 @@ export interface Chain<Meta extends JsonObject = JsonObject> {
 }
 
 /** What a caller gives to create a chain. */
-export interface ChainData<Meta extends JsonObject = JsonObject> {
+export interface ChainData<Meta extends object = JsonObject> {
   readonly title: string
   readonly source?: ChainSource | undefined
   readonly summary?: string | undefined
@@ -150,7 +150,7 @@ export interface ChainData<Meta extends JsonObject = JsonObject> {
 }
 
 /** What a caller gives to change a chain. Fields below `status` may be present only as they are. */
-export interface ChainUpdate<Meta extends JsonObject = JsonObject> {
+export interface ChainUpdate<Meta extends object = JsonObject> {
   readonly title?: string | undefined
   /** `null` takes the source away. */
   readonly source?: ChainSource | null | undefined
@@ -172,7 +172,7 @@ export interface ChainUpdate<Meta extends JsonObject = JsonObject> {
 }
 
 /** A step as it is stored and returned. */
-export interface Step<Inputs extends JsonObject = JsonObject, Result extends Json = Json> {
+export interface Step<Inputs extends object = JsonObject, Result = Json> {
   readonly stepId: StepId
   readonly chainId: ChainId
   readonly sessionId: SessionId
@@ -202,7 +202,7 @@ export interface Step<Inputs extends JsonObject = JsonObject, Result extends Jso
 }
 
 /** What a caller gives to create a step. */
-export interface StepData<Inputs extends JsonObject = JsonObject> {
+export interface StepData<Inputs extends object = JsonObject> {
   /** What the step does. */
   readonly action: string
   /** The model that does it, if one does. */
@@ -214,7 +214,7 @@ export interface StepData<Inputs extends JsonObject = JsonObject> {
 }
 
 /** What a caller gives to change a step. Fields below `error` may be present only as they are. */
-export interface StepUpdate<Inputs extends JsonObject = JsonObject, Result extends Json = Json> {
+export interface StepUpdate<Inputs extends object = JsonObject, Result = Json> {
   readonly action?: string | undefined
   /** `null` takes the model away. */
   readonly model?: string | null | undefined

@@ -58,15 +58,13 @@ fn shared_type(name: &str, part: Part<'_>) -> String {
 fn parameters(name: SchemaName) -> &'static str {
     match name {
         SchemaName::Session | SchemaName::SessionData | SchemaName::SessionUpdate => {
-            "<Meta extends JsonObject = JsonObject>"
+            "<Meta extends object = JsonObject>"
         }
         SchemaName::Chain | SchemaName::ChainData | SchemaName::ChainUpdate => {
-            "<Meta extends JsonObject = JsonObject>"
+            "<Meta extends object = JsonObject>"
         }
-        SchemaName::Step | SchemaName::StepUpdate => {
-            "<Inputs extends JsonObject = JsonObject, Result extends Json = Json>"
-        }
-        SchemaName::StepData => "<Inputs extends JsonObject = JsonObject>",
+        SchemaName::Step | SchemaName::StepUpdate => "<Inputs extends object = JsonObject, Result = Json>",
+        SchemaName::StepData => "<Inputs extends object = JsonObject>",
         SchemaName::Event | SchemaName::CustomEvent => "",
     }
 }
