@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+// The dashboard's backend on memory as its clients meet it: a process, its routes, its feed, its recordings.
 import { StorageError } from 'flowkeep'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { buildApp } from '../examples/dashboard-backend/app.mjs'
@@ -272,7 +272,7 @@ describe('the backend as a process', () => {
     async (signal) => {
       const backend = await start()
       listen(`${backend.url}/api/users/demo/feed`, () => false).catch(() => {})
-      await sleep(150)
+      await backend.listeners(1)
       const { code, ms } = await backend.stop(signal)
       expect(code).toBe(0)
       expect(ms).toBeLessThan(1000)
