@@ -9,8 +9,53 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** A circuit breaker. */
+export declare class NativeBreaker {
+  /** Its number: the id of the calls about it. */
+  get number(): number
+  /** Asks for leave to make a call: a permit's number, -1 when it is not let through, -2 when only the store knows. */
+  begin(): number
+  /** The error of the call that was not let through last. */
+  refusal(): string
+  /**
+   * Finishes a call that was let through. Bits: 1 there are transitions to be told, 2 the store should hear of it
+   * now.
+   */
+  end(permit: number, failed: boolean, tookMs: number): number
+  /** Ends a call that was let through without a result. The same bits. */
+  release(permit: number): number
+  /** The caller's own rule says that it should open. The same bits. */
+  trip(): number
+  /** What was counted, as far as is known here, as JSON. */
+  metrics(): string
+}
+
+/** The breakers of one database. */
+export declare class NativeSql {
+  /** Opens a database; it is connected with the first call. Throws as `NativeStorage` does. */
+  constructor(url: string, prefix: string, connections: number | undefined | null, timeoutMs: number)
+  /** As `NativeStorage.breaker`. */
+  breaker(config: string, tagged: boolean): NativeBreaker
+  /** As `NativeStorage.told`. */
+  told(): string
+  /** Makes a call: the text of its answer, or a ticket. `data` and `options` are in the tagged form where said. */
+  call(operation: number, id: string, data: string | undefined | null, dataTagged: boolean, options: string | undefined | null, optionsTagged: boolean): string | number
+  /** Gives a call up. */
+  abandon(ticket: number): void
+  /** Calls that have finished: ticket, text, ticket, text, ... */
+  finished(): Array<number | string>
+  /** Ends the database's thread and waits until it is gone. Calls under way fail with `STORAGE_CLOSED`. */
+  close(): void
+}
+
 /** A storage on memory, or on Redis over a socket that JavaScript owns. */
 export declare class NativeStorage {
+  /** The breaker that a configuration names; one that is there already keeps its state. Throws as the constructor. */
+  breaker(config: string, tagged: boolean): NativeBreaker
+  /** Whether other processes share its breakers. */
+  get sharesBreakers(): boolean
+  /** Transitions of breakers that were not told yet: a JSON array of pairs, number and transition. */
+  told(): string
   /**
    * Opens a storage. `settings` are the options, `limits` and `schemas`, as JSON texts; `tagged` is said
    * of the options; `variables` are `NODE_ENV` and `REDIS_URL`, for where the options are silent. Throws
@@ -18,25 +63,40 @@ export declare class NativeStorage {
    */
   constructor(settings: Array<string>, tagged: boolean, variables: Array<string>)
   /** Makes a call: the text of its answer, or a ticket. `operation` is a place in `operations()`. */
-  call(operation: number, id: string, data: string | undefined | null, options: string | undefined | null, flags: number): string | number
+  call(operation: number, id: string, data: string | undefined, options: string | undefined, flags: number): string | number
   /** Gives a call up. */
   abandon(ticket: number): void
   /** How long a call waits unless it says otherwise, in ms. */
   get timeoutMs(): number
-  /** Where to dial: host and port, or a path; empty for memory. */
-  get address(): Array<string>
-  /** The bytes to send now; null while there are none. */
-  output(): Buffer | null
-  /** The socket is connected. */
-  connected(): void
-  /** The socket is gone, or could not be connected. */
-  disconnected(reason: string): void
-  /** Bytes came from the socket. */
-  feed(bytes: Uint8Array): void
-  /** Looks at the time: 0 nothing to do, 1 dial, 2 destroy the socket. */
-  tick(): number
-  /** Calls that have finished: ticket, text, ticket, text, ... */
-  finished(): Array<number | string>
+  /** How connections by TLS are made: JSON of PEM texts. */
+  get tls(): string
+  /**
+   * The bytes to send now by this connection: how many were written into `room`, 0 while there are none; or, when
+   * they need more than that, the bytes themselves.
+   */
+  output(connection: number, room: Uint8Array): number | Buffer
+  /** The socket of this connection is connected. */
+  connected(connection: number): void
+  /** The socket of this connection is gone, or could not be connected. */
+  disconnected(connection: number, reason: string): void
+  /** Bytes came from the socket of this connection. */
+  feed(connection: number, bytes: Uint8Array): void
+  /** Looks at the time: what is to be dialled and destroyed now; null for nothing. */
+  tick(): Array<Errand> | null
+  /**
+   * Calls that have finished, at most as many as `tickets` has room for behind its first place. That one
+   * gets their number, those behind it their tickets; a ticket with its highest bit set is of a record that
+   * has not changed, the others' texts are returned in order.
+   */
+  finished(tickets: Uint32Array): string[]
+  /** Whether `tick` has something to do although no call waits. */
+  get isBusy(): boolean
+  /** Whether it is inside the resilient stack: then it is to be looked at also when no call waits. */
+  get isResilient(): boolean
+  /** Begins or ends a simulated outage; false where that was not asked for. */
+  simulateOutage(on: boolean): boolean
+  /** What happened since the last time, as a JSON array of events; null when nothing did. */
+  news(): string | null
   /** The state of things, as JSON. */
   status(): string
   /** Calls under way fail with `STORAGE_CLOSED`; so does every later one. */
@@ -46,5 +106,19 @@ export declare class NativeStorage {
 /** Checks a value against a schema: `=` and its canonical JSON, or `!` and the JSON array of issues. */
 export declare function checkSchema(name: string, text: string, tagged: boolean): string
 
+/** Dial a place, or, without one, destroy the socket of this connection. */
+export interface Errand {
+  connection: number
+  place?: Place
+}
+
 /** The names of all operations; `NativeStorage.call` takes a name's place in this list. */
 export declare function operations(): Array<string>
+
+/** Where a server listens: a host and a port, or a socket's path. */
+export interface Place {
+  host: string
+  port: number
+  path?: string
+  tls: boolean
+}

@@ -835,6 +835,8 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.NativeBreaker = nativeBinding.NativeBreaker
+module.exports.NativeSql = nativeBinding.NativeSql
 module.exports.NativeStorage = nativeBinding.NativeStorage
 module.exports.checkSchema = nativeBinding.checkSchema
 module.exports.operations = nativeBinding.operations

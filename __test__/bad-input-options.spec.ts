@@ -25,6 +25,7 @@ const options: Readonly<Record<string, Legal>> = {
   prefix: optional(text(0, 128)),
   sessionTtlSeconds: seconds,
   maxSessionLifeSeconds: seconds,
+  sweepSeconds: seconds,
   timeoutMs: (value) => value === undefined || (Number.isFinite(value) && (value as number) > 0),
   limits: anyObject,
   schemas: anyObject,
@@ -156,9 +157,26 @@ describe('bad options of openStorage alone', () => {
     'http://localhost',
     'redis://h:99999',
     'redis://h/x',
+    'redis://h?db=x',
+    'redis://h?timeout=5',
+    'redis://a,b',
+    'redis+sentinel://h',
+    'redis-cluster://h/1',
     {},
     [],
   ])('RedisAdapter refuses the URL %j', (bad) => {
     expect(() => new RedisAdapter(bad as string)).toThrow(ConfigError)
+  })
+
+  it('a URL is told as what it was given as, and its parameters by name', async () => {
+    const bad = 'redis://:hidden-word@h?timeout=5'
+    expect(() => new RedisAdapter(bad)).toThrow("url can't be used: its parameter timeout")
+    vi.stubEnv('NODE_ENV', 'production')
+    vi.stubEnv('REDIS_URL', bad)
+    try {
+      await expect(openStorage()).rejects.toThrow("REDIS_URL can't be used: its parameter timeout")
+    } finally {
+      vi.unstubAllEnvs()
+    }
   })
 })

@@ -103,23 +103,28 @@ describe('on Redis', () => {
     }
   })
 
-  it('answers 503 while Redis is away, says so on the feed, and goes on when it is back', async () => {
+  it('keeps a change while Redis is away, says so on the feed, and misses nothing when it is back', async () => {
     const server = await OwnServer.start()
     const backend = await Backend.start({ NODE_ENV: 'production', REDIS_URL: server.url })
     try {
       const { session } = await backend.recorded()
       const path = `/api/sessions/${session.sessionId}`
+      const feed = `${backend.url}/api/users/demo/feed`
       const troubled = (message: Message) => message.event === 'status' && message.data.trouble
-      const trouble = listen(`${backend.url}/api/users/demo/feed`, (all) => all.some(troubled))
-      await backend.listeners(1)
+      const kept = (message: Message) => message.data.sessions?.some(({ title }) => title === 'Kept')
+      const trouble = listen(feed, (all) => all.some(troubled))
+      const back = listen(feed, (all) => all.some(kept))
+      await backend.listeners(2)
       await server.kill()
-      const away = await backend.call<Failure>('PATCH', path, { title: 'lost?' })
-      expect(away.status).toBe(503)
-      expect(Number(away.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
-      expect(away.body.error.code).toMatch(/^STORAGE_(UNAVAILABLE|TIMEOUT|CIRCUIT_OPEN)$/)
+      const away = await backend.call<{ pending?: boolean }>('PATCH', path, { title: 'Kept' })
+      expect(away).toMatchObject({ status: 200, body: { pending: true } })
+      const unknown = await backend.call<Failure>('GET', '/api/users/nobody/sessions')
+      expect(unknown.status).toBe(503)
+      expect(Number(unknown.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
+      expect(unknown.body.error.code).toMatch(/^STORAGE_(UNAVAILABLE|TIMEOUT|CIRCUIT_OPEN)$/)
       expect((await trouble).find(troubled)?.data.trouble).toMatch(/^STORAGE_/)
       await server.start()
-      await vi.waitFor(async () => expect((await backend.call('GET', path)).status).toBe(200), PATIENCE)
+      expect((await back).some(kept)).toBe(true)
     } finally {
       await backend.stop()
       await server.dispose()

@@ -131,3 +131,19 @@ it('a storage that was never used closes', async () => {
   await storage.close()
   await storage.close()
 })
+
+describe.each(kinds)('a subscription on %s that waits', (_name, storage) => {
+  const follow = (keepAlive: boolean) => `const storage = ${storage}
+    const { userId } = await storage.createSession('demo', {})
+    const feed = storage.subscribe({ userId, after: 'now', keepAlive: ${keepAlive} })
+    feed.next().then(() => console.log('told'))
+    await feed.ready()`
+
+  it('lets the process end when asked to', () => endsByItself(follow(false)))
+
+  it('keeps it alive otherwise', async () => {
+    const { text, signal } = await program(`${follow(true)}
+      setTimeout(() => process.kill(process.pid, 'SIGTERM'), 1500).unref()`)
+    expect({ text: text.includes('done'), signal }).toEqual({ text: true, signal: 'SIGTERM' })
+  })
+})

@@ -4,9 +4,11 @@ import { errorOf } from './errors.js'
 import type { Json } from './generated/records.js'
 import { HeldRecords } from './held.js'
 import { operations } from './native-binding.js'
-import { anyRecord, type Revive } from './records.js'
+import { anyRecord, type FeedPage, feedPage, type Revive } from './records.js'
 import type { Carrier } from './socket.js'
 import type { CallOptions } from './types.js'
+
+export type { FeedPage } from './records.js'
 
 /** The first argument is a value, not an id's own text. */
 const ID_IS_VALUE = 1
@@ -57,13 +59,24 @@ function split(options: unknown): Split {
   return { signal, ...encode(rest) }
 }
 
+/** A page of a feed to come. */
+export interface Follow {
+  readonly page: Promise<FeedPage>
+  /** Gives it up: the page that comes is empty. */
+  readonly cancel: () => void
+  /** Keeps the process alive until it comes. */
+  readonly hold: () => unknown
+}
+
+const NOTHING: FeedPage = { items: [], marks: [], cursor: undefined, done: false }
+
 /** One storage's calls: arguments become text, texts become records and errors. */
 export class Calls {
   readonly #native: NativeStorage
-  readonly #carrier: Carrier | undefined
+  readonly #carrier: Carrier
   readonly #held = new HeldRecords()
 
-  constructor(native: NativeStorage, carrier: Carrier | undefined) {
+  constructor(native: NativeStorage, carrier: Carrier) {
     this.#native = native
     this.#carrier = carrier
   }
@@ -75,11 +88,9 @@ export class Calls {
     if (signal?.aborted) return Promise.reject(signal.reason)
     const held = this.#held.get(id)
     const answer = this.#native.call(operation, id, held?.tag, text, tagged ? OPTIONS_TAGGED : 0)
-    const read: Read = (written) => {
-      if (held && written === UNCHANGED) return held.record
-      return this.#read(written, revive, id)
-    }
-    return typeof answer === 'string' ? settled(answer, read) : this.#wait(answer, signal, read)
+    const read: Read = (written) =>
+      written === undefined || written === UNCHANGED ? held?.record : this.#read(written, revive, id)
+    return typeof answer === 'string' ? this.#settled(answer, read) : this.#wait(answer, signal, read)
   }
 
   /** Makes a call about a record that an id names. */
@@ -110,6 +121,35 @@ export class Calls {
     return this.#call(operation, text, tagged ? ID_TAGGED : 0, data, options, revive, hasData)
   }
 
+  /** Waits for the next page of a feed, however long that takes. */
+  follow(operation: number, query: unknown): Follow {
+    const { text, tagged } = encode(query)
+    const answer = this.#native.call(operation, '', text, undefined, tagged ? DATA_TAGGED : 0)
+    const read: Read = (written) => feedPage(JSON.parse(written ?? '') as Json)
+    if (typeof answer === 'string') {
+      const page = this.#settled(answer, read) as Promise<FeedPage>
+      return { page, cancel: () => undefined, hold: () => undefined }
+    }
+    let waits = true
+    let cancel = (): void => undefined
+    const page = new Promise<FeedPage>((resolve, reject) => {
+      const settle = (written: string | undefined): void => {
+        waits = false
+        if (written?.charCodeAt(0) === ERROR) reject(errorOf(written, anyRecord))
+        else resolve(read(written) as FeedPage)
+      }
+      this.#carrier.wait(answer, settle, false)
+      // Another call may have the ticket afterwards.
+      cancel = () => {
+        if (!waits) return
+        waits = false
+        this.#carrier.abandon(answer)
+        resolve(NOTHING)
+      }
+    })
+    return { page, cancel: () => cancel(), hold: () => waits && this.#carrier.hold(answer) }
+  }
+
   #call(
     operation: number,
     id: string,
@@ -124,8 +164,8 @@ export class Calls {
     const value = hasData ? encode(data) : undefined
     const bits = flags | (value?.tagged ? DATA_TAGGED : 0) | (tagged ? OPTIONS_TAGGED : 0)
     const answer = this.#native.call(operation, id, value?.text, optionsText, bits)
-    const read: Read = (written) => this.#read(written, revive, undefined)
-    return typeof answer === 'string' ? settled(answer, read) : this.#wait(answer, signal, read)
+    const read: Read = (written) => this.#read(written as string, revive, undefined)
+    return typeof answer === 'string' ? this.#settled(answer, read) : this.#wait(answer, signal, read)
   }
 
   /** What an answer's text says. A record's begins with its tag. */
@@ -142,22 +182,27 @@ export class Calls {
     return record
   }
 
+  #settled(text: string, read: Read): Promise<unknown> {
+    this.#carrier.stir()
+    return settled(text, read)
+  }
+
   #wait(ticket: number, signal: AbortSignal | undefined, read: Read): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const settle = (text: string) => {
-        if (text.charCodeAt(0) === ERROR) reject(errorOf(text, anyRecord))
+      const settle = (text: string | undefined) => {
+        if (text?.charCodeAt(0) === ERROR) reject(errorOf(text, anyRecord))
         else resolve(read(text))
       }
       if (!signal) {
-        this.#carrier?.wait(ticket, settle)
+        this.#carrier.wait(ticket, settle)
         return
       }
       const abort = () => {
-        this.#carrier?.abandon(ticket)
+        this.#carrier.abandon(ticket)
         reject(signal.reason)
       }
       signal.addEventListener('abort', abort, { once: true })
-      this.#carrier?.wait(ticket, (text) => {
+      this.#carrier.wait(ticket, (text) => {
         signal.removeEventListener('abort', abort)
         settle(text)
       })
@@ -165,8 +210,8 @@ export class Calls {
   }
 }
 
-/** Makes an answer of a call's text, which is no error. */
-type Read = (text: string) => unknown
+/** Makes an answer of a call's text, which is no error; there is none when nothing has changed. */
+type Read = (text: string | undefined) => unknown
 
 function settled(text: string, read: Read): Promise<unknown> {
   if (text.charCodeAt(0) === ERROR) return Promise.reject(errorOf(text, anyRecord))

@@ -1,3 +1,5 @@
+import type { Logger } from './notices.js'
+import type { Resilience } from './resilience.js'
 import { type Environment, StorageBase } from './storage.js'
 import type { Typing } from './types.js'
 
@@ -41,6 +43,19 @@ export interface OwnSchemas {
   readonly result?: object
 }
 
+/** How connections by TLS are made (`rediss://` and the like). Certificates and keys are PEM texts. */
+export interface TlsOptions {
+  /** The authorities to trust; the ones that Node trusts unless given. */
+  readonly ca?: string
+  /** Our own certificate, for a server that asks for one, and its key. */
+  readonly cert?: string
+  readonly key?: string
+  /** The name that the server's certificate must bear; the URL's host unless given. */
+  readonly servername?: string
+  /** `false` takes whatever certificate comes: for experiments alone. */
+  readonly rejectUnauthorized?: boolean
+}
+
 /** What every storage takes. */
 export interface StorageOptions {
   /** In front of every stored key: at most 64 code points, no braces. `flowkeep:` unless given. */
@@ -51,17 +66,26 @@ export interface StorageOptions {
   readonly maxSessionLifeSeconds?: number
   /** How long a call waits unless it says otherwise, in ms. 2,000 unless given. */
   readonly timeoutMs?: number
+  /**
+   * How often this storage does a part of what is due, in seconds: it notes the end of expired sessions. 1 unless
+   * given: everything is looked through in half a minute. 0 is never: something else has to call `sweep`.
+   */
+  readonly sweepSeconds?: number
   readonly limits?: Partial<Limits>
   readonly schemas?: OwnSchemas
+  /**
+   * Keeps a feed over all users, for `subscribe({ all: true })`: every event is stored once more. `false` unless given; every
+   * process that writes needs it.
+   */
+  readonly feedOfAll?: boolean
   /** What a list does with a stored record that can't be read: fail (the default), or leave it out. */
   readonly onCorrupt?: 'throw' | 'skip'
-}
-
-/** Where `openStorage` says what it does. */
-export interface Logger {
-  info(message: string): void
-  warn?(message: string): void
-  error?(message: string): void
+  /** `rawKeys: true`: `storage.kv` takes keys as they are, in a keyspace that other programs share: no prefix. */
+  readonly kv?: { readonly rawKeys?: boolean }
+  /** For a URL that asks for TLS. */
+  readonly tls?: TlsOptions
+  /** Hears of the storage's own life, and from `openStorage` what was chosen where that may surprise. */
+  readonly logger?: Logger
 }
 
 /** What `openStorage` takes. */
@@ -70,14 +94,19 @@ export interface OpenOptions extends StorageOptions {
   readonly backend?: 'memory' | 'redis'
   /** The server, for Redis; `REDIS_URL` unless given. */
   readonly url?: string
-  /** Hears what was chosen where that may surprise. `console` unless given. */
-  readonly logger?: Logger
+  /** How it behaves while the server is away. Redis is always inside the resilient stack; memory only if this is given. */
+  readonly resilience?: Resilience
 }
+
+/** What a bare storage was made of, for the stack that is put around it. */
+const MADE_OF = new WeakMap<object, { options: StorageOptions; fixed: object }>()
 
 /** A storage in this process: nothing outlives it. */
 export class MemoryStorage<T extends Typing = Typing> extends StorageBase<T> {
   constructor(options: StorageOptions = {}) {
-    super(options, { backend: 'memory' })
+    const fixed = { backend: 'memory', resilience: undefined } as const
+    super(options, fixed)
+    MADE_OF.set(this, { options, fixed })
   }
 }
 
@@ -87,11 +116,37 @@ export class MemoryStorage<T extends Typing = Typing> extends StorageBase<T> {
  */
 export class RedisAdapter<T extends Typing = Typing> extends StorageBase<T> {
   /**
-   * @param url `redis://[user[:password]@]host[:port][/database]`, or `valkey://`, or `unix://path`
-   * @throws ConfigError, UnsupportedError
+   * @param url `redis://[[user]:password@]host[:port][/database]`, `rediss://` for TLS, `unix://path`,
+   * `redis+sentinel://host,host/service`, `redis-cluster://host,host`
+   * @throws ConfigError
    */
   constructor(url: string, options: StorageOptions = {}) {
-    super(options, { backend: 'redis', url })
+    const fixed = { backend: 'redis', url, resilience: undefined } as const
+    super(options, fixed)
+    MADE_OF.set(this, { options, fixed })
+  }
+}
+
+/**
+ * A storage inside the resilient stack: failed attempts are repeated where that is safe, a breaker spares a server in
+ * trouble, and while it is away questions are answered from what is known here and writes are kept for later.
+ */
+export class ResilientStorage<T extends Typing = Typing> extends StorageBase<T> {
+  readonly #delegate: MemoryStorage<T> | RedisAdapter<T>
+
+  /**
+   * @param delegate what it stands on: its options are taken over, and it is closed with this one
+   * @throws ConfigError
+   */
+  constructor(delegate: MemoryStorage<T> | RedisAdapter<T>, policy: Resilience = {}) {
+    const { options, fixed } = MADE_OF.get(delegate) ?? { options: {}, fixed: {} }
+    super(options, { ...fixed, resilience: policy })
+    this.#delegate = delegate
+  }
+
+  override async close(): Promise<void> {
+    await super.close()
+    await this.#delegate.close()
   }
 }
 

@@ -29,6 +29,7 @@ export function session(written: Json): unknown {
   record.createdAt = date(record.createdAt)
   record.updatedAt = date(record.updatedAt)
   if (record.expiresAt !== null) record.expiresAt = date(record.expiresAt)
+  if (record.asOf !== undefined) record.asOf = date(record.asOf)
   freezeDeep(record.metadata)
   Object.freeze(record.tags)
   return Object.freeze(record)
@@ -62,6 +63,7 @@ function startAndEnd(record: Written): void {
   record.updatedAt = date(record.updatedAt)
   if (record.startedAt !== undefined) record.startedAt = date(record.startedAt)
   if (record.completedAt !== undefined) record.completedAt = date(record.completedAt)
+  if (record.asOf !== undefined) record.asOf = date(record.asOf)
 }
 
 /** An event. */
@@ -83,9 +85,64 @@ export function page(written: Json): { items: unknown[]; cursor: string } {
   return { items: items.map(event), cursor }
 }
 
+/** A page of a feed. */
+export interface FeedPage {
+  readonly items: readonly unknown[]
+  /** The place behind each item. */
+  readonly marks: readonly string[]
+  /** The place behind the last item, and behind what was passed over. */
+  readonly cursor: string | undefined
+  /** The place before the first item, where marks are parts of it. */
+  readonly start?: string
+  /** Nothing can follow. */
+  readonly done?: boolean
+}
+
+/** A page of a feed. */
+export function feedPage(written: Json): FeedPage {
+  const page = written as unknown as FeedPage & { items: Json[] }
+  return { ...page, items: page.items.map(feedItem) }
+}
+
+function feedItem(written: Json): unknown {
+  const item = written as Written
+  if (item.type !== 'gap') return event(written)
+  if (item.sessionId === undefined) {
+    item.from = date(item.from)
+    item.to = date(item.to)
+  }
+  return Object.freeze(item)
+}
+
+/** A session's tree: `{ session, chains, steps }`. */
+export function tree(written: Json): Tree {
+  const {
+    session: root,
+    chains,
+    steps,
+    ...rest
+  } = written as { session: Json; chains: Json[]; steps: Json[] }
+  return Object.freeze({
+    session: session(root),
+    chains: Object.freeze(chains.map(chain)),
+    steps: Object.freeze(steps.map(step)),
+    ...rest,
+  })
+}
+
+/** What `tree` makes. */
+export interface Tree {
+  readonly session: unknown
+  readonly chains: readonly unknown[]
+  readonly steps: readonly unknown[]
+  readonly cursor?: string
+}
+
 /** The record that an error carries, whatever its kind. */
 export function anyRecord(written: Json): unknown {
   const fields = written as Written
   if (fields.stepId !== undefined) return step(written)
-  return fields.chainId === undefined ? session(written) : chain(written)
+  if (fields.chainId !== undefined) return chain(written)
+  // A record of a collection is what its caller gave.
+  return fields.sessionId === undefined ? written : session(written)
 }

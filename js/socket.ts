@@ -1,76 +1,140 @@
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 
-import type { NativeStorage } from '../native.js'
+import type { NativeStorage, Place } from '../native.js'
+import { Dialler } from './dial.js'
 
 /** How often the engine looks at the time while calls wait, in ms: deadlines are this exact. */
 const TICK_MS = 20
 /** So many ticks without a waiting call end the ticking. */
 const IDLE_TICKS = 50
 
-const DIAL = 1
-const DESTROY = 2
+/** Marks the ticket of a call whose answer is that nothing has changed. */
+const IS_UNCHANGED = 0x8000_0000
+/** Calls that the list of the finished has room for at first. */
+const FINISHED = 1_024
 
-/** What to do with a call's text. */
-export type Settle = (text: string) => void
+/** Bytes that leave with one write without being copied twice. */
+const ROOM = 256 * 1_024
+
+/** What to do with a call's text; with none when nothing has changed. */
+export type Settle = (text: string | undefined) => void
+
+/** A connection that was dialled. */
+interface Wire {
+  readonly socket: Socket
+  connected: boolean
+}
 
 /**
- * Carries the engine's bytes over a socket of the event loop: what a tick asks for leaves as one write.
- * It decides nothing: the engine says when to dial, what to send and when to give up. Only waiting calls
+ * Carries the engine's bytes over sockets of the event loop, one for each of its connections: what a tick asks for leaves
+ * as one write. It decides nothing: the engine says what to dial, what to send and when to give up. Only waiting calls
  * keep the process alive.
  */
 export class Carrier {
   readonly #native: NativeStorage
-  readonly #waiting = new Map<number, Settle>()
-  #socket: Socket | undefined
-  #connected = false
+  readonly #dialler: Dialler
+  /** By ticket: tickets are small numbers that are given again. */
+  readonly #waiting: (Settle | undefined)[] = []
+  #count = 0
+  /** Those of the waiting calls that do not keep the process alive. */
+  readonly #idle = new Set<number>()
+  #finished = new Uint32Array(FINISHED)
+  #room = Buffer.allocUnsafeSlow(ROOM)
+  readonly #wires = new Map<number, Wire>()
   #flushing = false
   #timer: NodeJS.Timeout | undefined
   #idleTicks = 0
+  #held = false
+  readonly #resilient: boolean
+  readonly #hear: (news: string) => void
 
-  constructor(native: NativeStorage) {
+  /** `hear` is told what happened to the storage as a whole: a JSON array of events. */
+  constructor(native: NativeStorage, hear: (news: string) => void) {
     this.#native = native
+    this.#resilient = native.isResilient
+    this.#hear = hear
+    this.#dialler = new Dialler(native.tls)
+    this.watch()
   }
 
-  /** Waits for a call's text. */
-  wait(ticket: number, settle: Settle): void {
-    this.#waiting.set(ticket, settle)
-    if (this.#waiting.size === 1) this.#hold()
-    if (!this.#flushing) {
-      this.#flushing = true
-      // Runs when all that is ready to run has run: calls made meanwhile leave together.
-      process.nextTick(this.#flush)
-    }
+  /** Waits for a call's text. Unless it `holds`, waiting for it does not keep the process alive. */
+  wait(ticket: number, settle: Settle, holds = true): void {
+    this.#waiting[ticket] = settle
+    this.#count += 1
+    if (!holds) this.#idle.add(ticket)
+    if (!this.#held || this.#timer === undefined) this.#attend()
+    this.#soon()
+  }
+
+  /** From now on the process stays alive until this call is answered. */
+  hold(ticket: number): void {
+    if (this.#idle.delete(ticket)) this.#attend()
+  }
+
+  /** A call was answered at once: what it did may be what others wait for. */
+  stir(): void {
+    if (this.#count > 0) this.#soon()
+    else if (this.#resilient) this.watch()
+  }
+
+  /** Looks at the time also while no call waits, as long as the engine has something to do. It keeps no process alive. */
+  watch(): void {
+    if (this.#timer || !this.#native.isBusy) return
+    this.#timer = setInterval(this.#tick, TICK_MS)
+    this.#timer.unref()
   }
 
   /** Gives a call up. */
   abandon(ticket: number): void {
+    if (!this.#waiting[ticket]) return
     this.#native.abandon(ticket)
-    if (this.#waiting.delete(ticket) && this.#waiting.size === 0) this.#release()
+    this.#waiting[ticket] = undefined
+    this.#count -= 1
+    this.#idle.delete(ticket)
+    this.#attend()
+    // A connection of its own ends with it.
+    this.#soon()
   }
 
-  /** Settles every call and lets go of the socket. */
+  /** Settles every call and lets go of the sockets. */
   close(): void {
     this.#native.close()
     this.#settle()
     clearInterval(this.#timer)
     this.#timer = undefined
-    this.#socket?.destroy()
-    this.#socket = undefined
+    for (const { socket } of this.#wires.values()) socket.destroy()
+    this.#wires.clear()
+  }
+
+  #soon(): void {
+    if (this.#flushing) return
+    this.#flushing = true
+    // Runs when all that is ready to run has run: calls made meanwhile leave together.
+    process.nextTick(this.#flush)
   }
 
   readonly #flush = (): void => {
     this.#flushing = false
-    if (this.#connected) this.#send()
-    else this.#look()
+    let sent = false
+    for (const [connection, wire] of this.#wires) sent = this.#send(connection, wire) || sent
+    if (!sent) this.#look()
   }
 
-  #send(): void {
-    const bytes = this.#native.output()
-    if (bytes) this.#socket?.write(bytes)
+  #send(connection: number, { socket, connected }: Wire): boolean {
+    const bytes = connected ? this.#native.output(connection, this.#room) : 0
+    if (bytes === 0) return false
+    if (typeof bytes !== 'number') socket.write(bytes)
+    else {
+      socket.write(this.#room.subarray(0, bytes))
+      // What the system did not take at once still lies there.
+      if (socket.writableLength > 0) this.#room = Buffer.allocUnsafeSlow(ROOM)
+    }
+    return true
   }
 
   readonly #tick = (): void => {
-    this.#idleTicks = this.#waiting.size > 0 ? 0 : this.#idleTicks + 1
+    const needed = this.#count > 0 || (this.#resilient && this.#native.isBusy)
+    this.#idleTicks = needed ? 0 : this.#idleTicks + 1
     this.#look()
     if (this.#idleTicks > IDLE_TICKS) {
       clearInterval(this.#timer)
@@ -79,61 +143,79 @@ export class Carrier {
   }
 
   #look(): void {
-    const want = this.#native.tick()
-    if (want === DIAL && !this.#socket) this.#dial()
-    else if (want === DESTROY) this.#socket?.destroy()
+    for (const { connection, place } of this.#native.tick() ?? []) {
+      const wire = this.#wires.get(connection)
+      if (!place) wire?.socket.destroy()
+      else if (!wire) this.#dial(connection, place)
+    }
     this.#settle()
+    if (this.#resilient) {
+      const news = this.#native.news()
+      if (news) this.#hear(news)
+    }
+    // What was woken by the time, and what the engine itself has to say: whether a server is still there.
+    for (const [connection, wire] of this.#wires) this.#send(connection, wire)
   }
 
-  #dial(): void {
-    const [host, port] = this.#native.address
-    const place = port === undefined ? { path: host ?? '' } : { host: host ?? '', port: Number(port) }
-    const socket = connect({ ...place, noDelay: true, keepAlive: true, keepAliveInitialDelay: 5_000 })
-    this.#socket = socket
-    let reason = 'closed'
-    socket.on('connect', () => {
-      this.#connected = true
-      this.#native.connected()
-      this.#send()
+  #dial(connection: number, place: Place): void {
+    const socket = this.#dialler.dial(place, () => {
+      wire.connected = true
+      this.#native.connected(connection)
+      this.#send(connection, wire)
     })
+    const wire = { socket, connected: false }
+    this.#wires.set(connection, wire)
+    let reason = 'closed'
     socket.on('data', (bytes) => {
-      this.#native.feed(bytes)
+      this.#native.feed(connection, bytes)
       this.#settle()
-      this.#send()
+      this.#send(connection, wire)
+      // What came by one connection may have something sent by another.
+      if (this.#wires.size > 1) this.#soon()
     })
     socket.on('error', (error: NodeJS.ErrnoException) => {
       reason = error.code ?? 'error'
     })
     socket.on('close', () => {
-      if (this.#socket !== socket) return
-      this.#socket = undefined
-      this.#connected = false
-      this.#native.disconnected(reason)
+      if (this.#wires.get(connection) !== wire) return
+      this.#wires.delete(connection)
+      this.#native.disconnected(connection, reason)
       this.#settle()
-      if (this.#waiting.size > 0) this.#look()
+      if (this.#count > 0) this.#look()
     })
-    if (this.#waiting.size === 0) socket.unref()
+    if (!this.#held) socket.unref()
   }
 
   #settle(): void {
-    const finished = this.#native.finished()
-    for (let at = 0; at < finished.length; at += 2) {
-      const ticket = finished[at] as number
-      const settle = this.#waiting.get(ticket)
-      this.#waiting.delete(ticket)
-      settle?.(finished[at + 1] as string)
+    if (this.#count === 0) return
+    if (this.#finished.length <= this.#count) this.#finished = new Uint32Array(2 * this.#count)
+    const tickets = this.#finished
+    const texts = this.#native.finished(tickets)
+    const last = tickets[0] as number
+    // Whoever is told may make calls at once, whose tickets may be some of these: all are let go of first.
+    const settles: Settle[] = []
+    for (let at = 1; at <= last; at++) {
+      const ticket = (tickets[at] as number) & ~IS_UNCHANGED
+      settles.push(this.#waiting[ticket] as Settle)
+      this.#waiting[ticket] = undefined
+      if (this.#idle.size > 0) this.#idle.delete(ticket)
     }
-    if (finished.length > 0 && this.#waiting.size === 0) this.#release()
+    this.#count -= last
+    if (last > 0) this.#attend()
+    let text = 0
+    for (let at = 1; at <= last; at++) {
+      settles[at - 1]?.((tickets[at] as number) >= IS_UNCHANGED ? undefined : texts[text++])
+    }
   }
 
-  #hold(): void {
-    this.#socket?.ref()
-    if (this.#timer) this.#timer.ref()
-    else this.#timer = setInterval(this.#tick, TICK_MS)
-  }
-
-  #release(): void {
-    this.#socket?.unref()
-    this.#timer?.unref()
+  /** Looks at the time while calls wait, and keeps the process alive as long as one of them is to. */
+  #attend(): void {
+    const holds = this.#count > this.#idle.size
+    const isNew = this.#timer === undefined && this.#count > 0
+    if (isNew) this.#timer = setInterval(this.#tick, TICK_MS)
+    if (holds === this.#held && !isNew) return
+    this.#held = holds
+    const sockets = [...this.#wires.values()].map(({ socket }) => socket)
+    for (const one of [this.#timer, ...sockets]) holds ? one?.ref() : one?.unref()
   }
 }

@@ -1,11 +1,36 @@
+import { breakerLink } from './breaker-link.js'
+import { Breakers } from './breakers.js'
 import { Calls, numberOf } from './calls.js'
 import { encode, isPlainObject } from './encode.js'
-import { ConflictError, errorOf, TimeoutError } from './errors.js'
-import type { ChainId, CustomEvent, Event, Plain, SessionId, StepId, UserId } from './generated/records.js'
+import { errorOf } from './errors.js'
+import type {
+  FeedItem,
+  Listener,
+  ListenOptions,
+  Replayed,
+  ReplayOptions,
+  Snapshot,
+  SubscribeQuery,
+  WatchOptions,
+} from './feed-types.js'
+import type {
+  ChainId,
+  CustomEvent,
+  Event,
+  EventType,
+  Plain,
+  SessionId,
+  StepId,
+  UserId,
+} from './generated/records.js'
+import { LifeBase, sweepInBackground, sweepMsOf } from './life.js'
+import { listen } from './listen.js'
 import { NativeStorage } from './native-binding.js'
-import { anyRecord, chain, event, listOf, page, type Revive, session, step } from './records.js'
+import { type Notice, Notices, type NoticeType } from './notices.js'
+import { anyRecord, chain, event, listOf, page, type Revive, session, step, tree } from './records.js'
 import { toJsonSchema } from './schemas.js'
 import { Carrier } from './socket.js'
+import { type Subscription, subscribe, watch } from './subscription.js'
 import type {
   CallOptions,
   ChainDataOf,
@@ -28,6 +53,7 @@ import type {
   UpdateOptions,
   Updater,
 } from './types.js'
+import { updateBy } from './updates.js'
 
 const CREATE_SESSION = numberOf('createSession')
 const GET_SESSION = numberOf('getSession')
@@ -47,13 +73,13 @@ const DELETE_STEP = numberOf('deleteStep')
 const LIST_STEPS = numberOf('listSteps')
 const APPEND_EVENT = numberOf('appendEvent')
 const EVENTS = numberOf('events')
+const SUBSCRIBE = numberOf('subscribe')
+const WATCH_SESSION = numberOf('watchSession')
+const REPLAY = numberOf('replay')
 
 const SESSIONS = listOf(session)
 const CHAINS = listOf(chain)
 const STEPS = listOf(step)
-
-/** How often a function of the current record is called for one update, at the most. */
-const UPDATER_CALLS = 100
 
 /** The engine's settings, as texts: the options, `limits`, `schemas`. `fixed` are options that the class decides. */
 function settingsOf(options: unknown, fixed: object): { texts: string[]; tagged: boolean } {
@@ -84,12 +110,6 @@ function textOfSchemas(schemas: unknown): string {
   return encode(schemas).text
 }
 
-function late(operation: string): TimeoutError {
-  const message = 'the deadline passed before the update was made'
-  const facts = { operation, message, retryable: true, attempts: 1, outcome: 'not-applied' } as const
-  return new TimeoutError({ code: 'STORAGE_TIMEOUT', ...facts })
-}
-
 /** What is no schema is told as the empty text, which the engine refuses by its name. */
 function guardOf(schema: unknown): string {
   try {
@@ -117,16 +137,31 @@ function open(options: unknown, fixed: object, environment: Environment | undefi
 }
 
 /** What every storage is: the face of one engine. */
-export abstract class StorageBase<T extends Typing = Typing> implements IStorage<T> {
+export abstract class StorageBase<T extends Typing = Typing> extends LifeBase<T> implements IStorage<T> {
   readonly #native: NativeStorage
-  readonly #carrier: Carrier | undefined
+  readonly #carrier: Carrier
   readonly #calls: Calls
+  #breakers: Breakers | undefined
+  readonly #endSweeping: () => void
 
   /** @internal */
   protected constructor(options: unknown, fixed: object, environment?: Environment) {
-    this.#native = open(options, fixed, environment)
-    this.#carrier = this.#native.address.length > 0 ? new Carrier(this.#native) : undefined
-    this.#calls = new Calls(this.#native, this.#carrier)
+    const native = open(options, fixed, environment)
+    const notices = Notices.of(options, environment && console)
+    const carrier = new Carrier(native, (news) => notices.tell(news))
+    const calls = new Calls(native, carrier)
+    super(calls, native, notices)
+    this.#native = native
+    this.#carrier = carrier
+    this.#calls = calls
+    const isUsed = () => (JSON.parse(native.status()) as Status).operations > 0
+    this.#endSweeping = sweepInBackground(this, isUsed, sweepMsOf(options))
+  }
+
+  /** The circuit breakers of this storage: shared by all processes on its Redis; in memory, this process' own. */
+  get breakers(): Breakers {
+    this.#breakers ??= new Breakers(breakerLink(this.#native, this.#calls))
+    return this.#breakers
   }
 
   /** Creates a session of a user. One round trip; the record, its place in the user's list and its event are one step. */
@@ -247,16 +282,55 @@ export abstract class StorageBase<T extends Typing = Typing> implements IStorage
     return this.#calls.byId(EVENTS, '', query, options, page, true) as Promise<EventPage>
   }
 
+  /**
+   * Follows the events of a session or of a user: everything behind a place, in order, without a hole or a duplicate,
+   * across dropped connections and restarts. Ends when the session is gone; a trimmed range is one item `gap`.
+   */
+  subscribe(query: SubscribeQuery): Subscription<FeedItem> {
+    return subscribe({ calls: this.#calls, operation: SUBSCRIBE }, query)
+  }
+
+  /** A session's tree as it stands at one moment, then exactly the events that follow. */
+  watchSession(sessionId: SessionId | Plain, options?: WatchOptions): Subscription<Snapshot<T> | FeedItem> {
+    const watching = { calls: this.#calls, operation: SUBSCRIBE, snapshot: WATCH_SESSION }
+    return watch(watching, sessionId, options)
+  }
+
+  /** Hears of the storage's own life: see `NoticeType`. */
+  override on<Type extends NoticeType>(type: Type, listener: (notice: Notice<Type>) => void): () => void
+  /**
+   * Calls a function for each event of a type from now on, `'*'` for all, of one session, of one user or of all users: a
+   * thin view of `subscribe`. Gives the function that ends it.
+   */
+  override on<Type extends EventType | '*'>(
+    type: Type,
+    listener: Listener<Type>,
+    options?: ListenOptions,
+  ): () => void
+  override on(type: string, listener: (item: never) => unknown, options?: ListenOptions): () => void {
+    const isEvent = type === '*' || String(type).includes(':')
+    if (!isEvent) return super.on(type as NoticeType, listener as (notice: Notice) => void)
+    return listen((query) => this.subscribe(query), type, listener, options)
+  }
+
+  /**
+   * A session's tree as it was behind an event or at a time, rebuilt from its log; without `at` as it is now. Rejects with
+   * `UnsupportedError` when the beginning of the log was trimmed.
+   */
+  replay(sessionId: SessionId | Plain, options?: ReplayOptions): Promise<Replayed<T>> {
+    return this.#calls.byId(REPLAY, sessionId, undefined, options, tree, false) as Promise<Replayed<T>>
+  }
+
   /** How the storage is doing. It asks no server. */
   status(): Promise<Status> {
     return Promise.resolve(Object.freeze(JSON.parse(this.#native.status())) as Status)
   }
 
   /** Closes the storage: calls under way and all later ones reject with `ClosedError`. Closing again is no error. */
-  close(): Promise<void> {
-    if (this.#carrier) this.#carrier.close()
-    else this.#native.close()
-    return Promise.resolve()
+  async close(): Promise<void> {
+    this.#endSweeping()
+    await this.#breakers?.close()
+    this.#carrier.close()
   }
 
   /** `await using storage = ...` closes it. */
@@ -283,65 +357,4 @@ export abstract class StorageBase<T extends Typing = Typing> implements IStorage
       this.#native.timeoutMs,
     )
   }
-}
-
-/** What the function gives, unless it takes longer than the call may. */
-async function inTime(
-  updater: Updater<object, object>,
-  current: object,
-  deadline: number,
-  signal: AbortSignal | undefined,
-): Promise<object> {
-  const updates = updater(current)
-  if (!isThenable(updates)) return updates
-  let end = (): void => {}
-  const ended = new Promise<never>((_, reject) => {
-    const timer = setTimeout(() => reject(late('update')), Math.max(1, deadline - Date.now()))
-    const abort = () => reject(signal?.reason)
-    signal?.addEventListener('abort', abort, { once: true })
-    end = () => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', abort)
-    }
-  })
-  try {
-    return await Promise.race([updates, ended])
-  } finally {
-    end()
-  }
-}
-
-function isThenable(value: unknown): value is PromiseLike<object> {
-  try {
-    return typeof (value as { then?: unknown } | null)?.then === 'function'
-  } catch {
-    return false
-  }
-}
-
-/** Reads, asks the function, writes if the record is still the one that it saw; again if not. */
-async function updateBy(
-  read: (options: CallOptions) => Promise<unknown>,
-  write: (data: object, options: unknown) => Promise<unknown>,
-  updater: Updater<object, object>,
-  options: UpdateOptions | undefined,
-  timeoutMs: number,
-): Promise<unknown> {
-  const deadline = Date.now() + (options?.timeoutMs ?? timeoutMs)
-  // Judges the options, and finds a record that does not exist, as any update would.
-  await write({}, options)
-  const { ifVersion, ...rest } = options ?? {}
-  let current = (await read(rest)) as { version: number } | null
-  for (let called = 1; current; called++) {
-    const updates = await inTime(updater, current, deadline, rest.signal)
-    try {
-      return await write(updates, { ...rest, ifVersion: ifVersion ?? current.version })
-    } catch (error) {
-      const lost = error instanceof ConflictError && error.code === 'STORAGE_CONFLICT'
-      if (!lost || ifVersion !== undefined || called === UPDATER_CALLS) throw error
-      if (Date.now() > deadline) throw late(error.operation)
-      current = error.current as { version: number }
-    }
-  }
-  return write({}, options)
 }

@@ -1,3 +1,15 @@
+import type { Cache } from './cache.js'
+import type { Collection, CollectionShape } from './collection.js'
+import type {
+  FeedItem,
+  Listener,
+  ListenOptions,
+  Replayed,
+  ReplayOptions,
+  Snapshot,
+  SubscribeQuery,
+  WatchOptions,
+} from './feed-types.js'
 import type {
   Chain,
   ChainData,
@@ -20,6 +32,20 @@ import type {
   StepUpdate,
   UserId,
 } from './generated/records.js'
+import type { KeyValues } from './kv.js'
+import type {
+  ChainsQuery,
+  Erased,
+  RecordPage,
+  SessionCounts,
+  SessionsQuery,
+  StepsQuery,
+  SweepOptions,
+  Swept,
+} from './life-types.js'
+import type { Queue } from './queue.js'
+import type { ServiceView } from './service.js'
+import type { Subscription } from './subscription.js'
 
 /**
  * What the caller's own data look like: `openStorage<{ session: MyMeta; result: MyResult }>()`. Interfaces are
@@ -44,20 +70,30 @@ type Own<T extends Typing, Key extends 'session' | 'chain' | 'inputs'> = T exten
 
 type Result<T extends Typing> = T extends { readonly result: infer Mine } ? Mine : Json
 
+/** What a record says of itself while the server is away. */
+export interface Provenance {
+  /** It holds a write that is kept here and still to be brought to the server. */
+  readonly pending?: true
+  /** It was seen earlier, and may have changed since. */
+  readonly stale?: true
+  /** When a stale record was seen, or later. */
+  readonly asOf?: Date
+}
+
 /** A storage's `Session`. */
-export type SessionOf<T extends Typing> = Session<Own<T, 'session'>>
+export type SessionOf<T extends Typing> = Session<Own<T, 'session'>> & Provenance
 /** A storage's `SessionData`. */
 export type SessionDataOf<T extends Typing> = SessionData<Own<T, 'session'>>
 /** A storage's `SessionUpdate`. */
 export type SessionUpdateOf<T extends Typing> = SessionUpdate<Own<T, 'session'>>
 /** A storage's `Chain`. */
-export type ChainOf<T extends Typing> = Chain<Own<T, 'chain'>>
+export type ChainOf<T extends Typing> = Chain<Own<T, 'chain'>> & Provenance
 /** A storage's `ChainData`. */
 export type ChainDataOf<T extends Typing> = ChainData<Own<T, 'chain'>>
 /** A storage's `ChainUpdate`. */
 export type ChainUpdateOf<T extends Typing> = ChainUpdate<Own<T, 'chain'>>
 /** A storage's `Step`. */
-export type StepOf<T extends Typing> = Step<Own<T, 'inputs'>, Result<T>>
+export type StepOf<T extends Typing> = Step<Own<T, 'inputs'>, Result<T>> & Provenance
 /** A storage's `StepData`. */
 export type StepDataOf<T extends Typing> = StepData<Own<T, 'inputs'>>
 /** A storage's `StepUpdate`. */
@@ -138,6 +174,12 @@ export interface Status {
   readonly failed: number
   /** What went wrong last, until it is well again; without secrets. */
   readonly lastError: string | null
+  /** Inside the resilient stack: the breaker, and when it lets something through again. */
+  readonly breaker?: { readonly state: 'closed' | 'open' | 'half_open'; readonly retryAfterMs?: number }
+  /** Inside the resilient stack: writes that are kept for later. */
+  readonly journal?: { readonly entries: number; readonly bytes: number }
+  /** Inside the resilient stack: kept writes that met a change of somebody else, since it was opened. */
+  readonly conflicts?: number
 }
 
 /** A function of the current record that gives the update; called again when another writer was faster. */
@@ -186,6 +228,33 @@ export interface IStorage<T extends Typing = Typing> {
 
   appendEvent(sessionId: SessionId | Plain, event: CustomEvent, options?: CallOptions): Promise<Event>
   events(query: EventsQuery, options?: CallOptions): Promise<EventPage>
+  subscribe(query: SubscribeQuery): Subscription<FeedItem>
+  watchSession(sessionId: SessionId | Plain, options?: WatchOptions): Subscription<Snapshot<T> | FeedItem>
+  on<Type extends EventType | '*'>(type: Type, listener: Listener<Type>, options?: ListenOptions): () => void
+  replay(sessionId: SessionId | Plain, options?: ReplayOptions): Promise<Replayed<T>>
+
+  eraseUser(userId: UserId | Plain, options?: CallOptions): Promise<Erased>
+  sessionCounts(userId: UserId | Plain, options?: CallOptions): Promise<SessionCounts>
+  sweep(options?: SweepOptions): Promise<Swept>
+  querySessions<Field extends keyof Session & string = keyof Session & string>(
+    query: SessionsQuery<Field>,
+    options?: CallOptions,
+  ): Promise<RecordPage<Pick<SessionOf<T>, Field | 'sessionId'>>>
+  queryChains<Field extends keyof Chain & string = keyof Chain & string>(
+    query: ChainsQuery<Field>,
+    options?: CallOptions,
+  ): Promise<RecordPage<Pick<ChainOf<T>, Field | 'chainId'>>>
+  querySteps<Field extends keyof Step & string = keyof Step & string>(
+    query: StepsQuery<Field>,
+    options?: CallOptions,
+  ): Promise<RecordPage<Pick<StepOf<T>, Field | 'stepId'>>>
+  waitForTerminal(chainId: ChainId | Plain, options?: CallOptions): Promise<ChainOf<T>>
+  service(name: string): ServiceView
+  readonly queue: Queue
+  readonly cache: Cache
+
+  readonly kv: KeyValues
+  collection<R extends object>(name: string, shape: CollectionShape<R>): Collection<R>
 
   status(): Promise<Status>
   close(): Promise<void>

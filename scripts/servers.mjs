@@ -84,11 +84,12 @@ function watchForTheEnd() {
 /**
  * Starts a server program and waits until it answers.
  * `argsFor({ port, folder })` gives its arguments, `answers({ port, folder })` resolves to true once it serves.
+ * `place` is where one stood before: its port and its folder, which then stays.
  */
-export async function startServer({ name, path, argsFor, answers, env }) {
+export async function startServer({ name, path, argsFor, answers, env, place }) {
   for (let attempt = 1; ; attempt++) {
-    const port = await freePort()
-    const folder = mkdtempSync(join(tmpdir(), `flowkeep-${name}-`))
+    const port = place?.port ?? (await freePort())
+    const folder = place?.folder ?? mkdtempSync(join(tmpdir(), `flowkeep-${name}-`))
     const log = []
     const child = spawn(path, argsFor({ port, folder }), { cwd: folder, env: { ...process.env, ...env } })
     const gone = new Promise((resolve) =>
@@ -119,7 +120,12 @@ export async function startServer({ name, path, argsFor, answers, env }) {
           clearTimeout(late)
           server.kill()
         }
-        return { port, folder, pid: child.pid, log: () => log.join(''), stop }
+        const crash = async () => {
+          running.delete(server)
+          if (!ended()) child.kill('SIGKILL')
+          await gone
+        }
+        return { port, folder, pid: child.pid, log: () => log.join(''), stop, crash }
       }
       await sleep(20)
     }

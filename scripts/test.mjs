@@ -6,7 +6,9 @@ import { join } from 'node:path'
 import { ensureNode, otherNodes } from './nodes.mjs'
 import { buildAddon, buildTypescript, checkTools, hostTriple, installPackages } from './prepare.mjs'
 import { ensureChromium, ensureRedis, redisVersion, startRedis } from './servers.mjs'
+import { ensureMariadb, ensurePostgres, startMariadb, startPostgres } from './sql-servers.mjs'
 import { capture, root, run, runMain, Stop, versionIn, which } from './system.mjs'
+import { startCluster } from './topologies.mjs'
 
 // One profile and one target for every cargo command of the run, so that no dependency is compiled twice.
 const profile = 'quick'
@@ -42,6 +44,8 @@ await runMain(async () => {
   const tools = await checkTools()
   const redisProgram = await ensureRedis()
   const chromium = await ensureChromium()
+  await ensurePostgres()
+  await ensureMariadb()
   process.env.CARGO_BUILD_TARGET ??= hostTriple()
 
   await timed('npm packages', () => installPackages())
@@ -52,6 +56,8 @@ await runMain(async () => {
   const redis = await startRedis()
   const running = await redisVersion(redis.url)
   if (!running) throw new Stop(`the Redis at ${redis.url} does not answer`)
+  const cluster = await startCluster({ replicas: 0 })
+  const [postgres, mariadb] = [await startPostgres(), await startMariadb()]
   console.log('\nused:')
   printVersions({
     node: `${tools.node} (${process.execPath})`,
@@ -60,13 +66,23 @@ await runMain(async () => {
     'cargo-nextest':
       versionIn(capture('cargo-nextest', ['nextest', '--version'])) ?? 'not here: cargo test instead',
     'redis-server': `${running} (${redisProgram.path}) at ${redis.url}, pid ${redis.pid}`,
+    'the same, as a Cluster': `${cluster.nodes.length} masters at ${cluster.url}`,
+    'the same, by the suites':
+      'TLS; Sentinel: 1 master, 2 replicas, 3 sentinels; Cluster: 3 masters, 3 replicas',
+    'valkey-server':
+      versionIn(capture('valkey-server', ['--version'])) ?? 'not here: everything runs on redis-server alone',
+    PostgreSQL: `${postgres.version} on port ${postgres.port}, pid ${postgres.pid}`,
+    MariaDB: `${mariadb.version} on port ${mariadb.port}, pid ${mariadb.pid}`,
     chromium: `${chromium.version} (${chromium.path})`,
   })
 
   const env = {
     ...process.env,
     FLOWKEEP_TEST_REDIS_URL: redis.url,
+    FLOWKEEP_TEST_CLUSTER_URL: cluster.url,
     FLOWKEEP_TEST_REDIS_SERVER: redisProgram.path,
+    FLOWKEEP_TEST_POSTGRES_URL: postgres.url,
+    FLOWKEEP_TEST_MARIADB_URL: mariadb.url,
     FLOWKEEP_TEST_CHROMIUM: chromium.path,
   }
   const vitest = join(root, 'node_modules/vitest/vitest.mjs')
@@ -77,7 +93,7 @@ await runMain(async () => {
   if (await timed('TypeScript tests', () => run(process.execPath, [vitest, 'run', ...filters], { env }))) {
     failed.push('TypeScript tests')
   }
-  await redis.stop()
+  await Promise.all([redis.stop(), cluster.stop(), postgres.stop(), mariadb.stop()])
   console.log('')
   console.table(phases)
   if (failed.length > 0) throw new Stop(`failed: ${failed.join(', ')}`)

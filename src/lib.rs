@@ -3,9 +3,14 @@
 //! Everything runs on the JavaScript thread. A call on memory answers at once; one on Redis gets a ticket
 //! and its answer comes with the bytes that the socket's owner hands in.
 
+mod breakers;
+mod errand;
 mod guarded;
 mod native;
+#[cfg(feature = "sql")]
+mod sql;
 mod tasks;
+mod text;
 
 use flowkeep_core::operation::Operation;
 use flowkeep_core::schema::{self, Input, Limits, SchemaName};

@@ -1,25 +1,32 @@
 //! A storage as JavaScript holds it.
 
 use std::cell::{Cell, RefCell};
-use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use flowkeep_core::backend::Backend;
 use flowkeep_core::clock::{Clock, SystemClock};
-use flowkeep_core::config::{Choice, Environment, choose};
-use flowkeep_core::error::{Error, Result};
+use flowkeep_core::config::{Choice, Environment, choose, policy};
+use flowkeep_core::error::{Code, Error, Result};
 use flowkeep_core::id::{Ids, RandomIds};
+use flowkeep_core::layer::Layer as _;
+use flowkeep_core::layers::Chaos;
+use flowkeep_core::layers::resilient::Standings;
 use flowkeep_core::memory::Memory;
 use flowkeep_core::operation::Operation;
-use flowkeep_core::redis::{Access, Mux, Redis, Want};
-use flowkeep_core::run::poll_now;
-use flowkeep_core::schema::Input;
-use flowkeep_core::storage::{Parts, Request, Settings, Storage, Text};
+use flowkeep_core::provenance;
+use flowkeep_core::redis::{MAIN, Net, Output, Redis, Target};
+use flowkeep_core::run::Run;
+use flowkeep_core::schema::{Input, ResilienceOptions};
+use flowkeep_core::storage::{Parts, Request, Settings, Storage, Text, UNCHANGED};
+use flowkeep_core::timer::Timers;
 use napi::bindgen_prelude::{Buffer, Either};
 use napi_derive::napi;
 
+use crate::errand::Errand;
 use crate::guarded;
 use crate::tasks::{self, Tasks};
+use crate::text::{Given, Told};
 
 /// The first argument is a value in the face's form, not an id's own text.
 const ID_IS_VALUE: u32 = 1;
@@ -30,12 +37,22 @@ const OPTIONS_TAGGED: u32 = 4;
 /// The first argument is a value in the tagged form.
 const ID_TAGGED: u32 = 8;
 
+/// Typed arrays of JavaScript, written in place.
+type Tickets<'a> = &'a mut [u32];
+type Room<'a> = &'a mut [u8];
+
+/// Marks the ticket of a call whose answer is [`UNCHANGED`].
+const IS_UNCHANGED: u32 = 1 << 31;
+
 /// A storage on memory, or on Redis over a socket that JavaScript owns.
 #[napi]
 pub struct NativeStorage {
-    storage: Arc<Storage>,
-    mux: Option<Arc<Mux>>,
-    address: Vec<String>,
+    pub(crate) storage: Arc<Storage>,
+    net: Option<Arc<Net>>,
+    tls: String,
+    /// Set while an outage is simulated, where that may be.
+    outage: Option<Arc<AtomicBool>>,
+    timers: Arc<Timers>,
     tasks: RefCell<Tasks>,
     closed: Cell<bool>,
 }
@@ -52,42 +69,41 @@ impl NativeStorage {
     }
 
     /// Makes a call: the text of its answer, or a ticket. `operation` is a place in `operations()`.
-    #[napi]
+    #[napi(
+        ts_args_type = "operation: number, id: string, data: string | undefined, options: string | undefined, flags: number",
+        ts_return_type = "string | number"
+    )]
     pub fn call(
         &self,
         operation: u32,
-        id: String,
-        data: Option<String>,
-        options: Option<String>,
+        id: Given,
+        data: Given,
+        options: Given,
         flags: u32,
-    ) -> Either<String, u32> {
+    ) -> Either<Told, u32> {
         let known = usize::try_from(operation).ok().and_then(|place| Operation::ALL.get(place));
         let Some(&operation) = known else {
-            return Either::A(guarded::failed(None, &Error::internal("no such operation")));
+            return told(guarded::failed(None, &Error::internal("no such operation")));
         };
         if self.closed.get() {
-            return Either::A(guarded::failed(Some(operation), &Error::closed()));
+            return told(guarded::failed(Some(operation), &Error::closed()));
         }
-        let text = |text: Option<String>, flag| text.map(|text| Text { text, tagged: flags & flag != 0 });
+        let text = |Given(text), flag| text.map(|text| Text { text, tagged: flags & flag != 0 });
         let request = Request {
             operation,
-            id,
+            id: id.0.unwrap_or_default(),
             id_is_value: flags & ID_IS_VALUE != 0,
             id_tagged: flags & ID_TAGGED != 0,
             data: text(data, DATA_TAGGED),
             options: text(options, OPTIONS_TAGGED),
         };
-        if self.mux.is_none() {
-            return Either::A(guarded::text(Some(operation), || {
-                let answer = poll_now(pin!(perform(&self.storage, request)));
-                tasks::text(operation, answer.unwrap_or_else(|| Err(Error::internal("memory had to wait"))))
-            }));
-        }
-        let storage = Arc::clone(&self.storage);
-        let answer = Box::pin(async move { perform(&storage, request).await });
-        match self.tasks.borrow_mut().begin(operation, answer) {
-            Ok(text) => Either::A(text),
-            Err(ticket) => Either::B(ticket),
+        let _ = provenance::take();
+        match guarded::run(|| perform(&self.storage, request)) {
+            Run::Ready(answer) => told(tasks::text(operation, answer.into_inner())),
+            Run::Pending(answer) => match self.tasks.borrow_mut().begin(operation, answer) {
+                Ok(text) => told(text),
+                Err(ticket) => Either::B(ticket),
+            },
         }
     }
 
@@ -103,52 +119,111 @@ impl NativeStorage {
         self.storage.timeout_ms() as f64
     }
 
-    /// Where to dial: host and port, or a path; empty for memory.
+    /// How connections by TLS are made: JSON of PEM texts.
     #[napi(getter)]
-    pub fn address(&self) -> Vec<String> {
-        self.address.clone()
+    pub fn tls(&self) -> String {
+        self.tls.clone()
     }
 
-    /// The bytes to send now; null while there are none.
-    #[napi]
-    pub fn output(&self) -> Option<Buffer> {
-        let bytes = guarded::or_default(|| self.mux.as_ref().map(|mux| mux.output()).unwrap_or_default());
-        (!bytes.is_empty()).then(|| bytes.into())
+    /// The bytes to send now by this connection: how many were written into `room`, 0 while there are none; or, when
+    /// they need more than that, the bytes themselves.
+    #[napi(ts_args_type = "connection: number, room: Uint8Array", ts_return_type = "number | Buffer")]
+    pub fn output(&self, connection: u32, room: Room<'_>) -> Either<u32, Buffer> {
+        let output = guarded::or_default(|| self.net.as_ref().map(|net| net.output(connection, room)));
+        match output {
+            Some(Output::Whole(bytes)) if !bytes.is_empty() => Either::B(bytes.into()),
+            Some(Output::Written(len)) => Either::A(u32::try_from(len).unwrap_or_default()),
+            _ => Either::A(0),
+        }
     }
 
-    /// The socket is connected.
+    /// The socket of this connection is connected.
     #[napi]
-    pub fn connected(&self) {
-        guarded::or_default(|| self.with_mux(Mux::connected));
+    pub fn connected(&self, connection: u32) {
+        guarded::or_default(|| self.with_net(|net| net.connected(connection)));
     }
 
-    /// The socket is gone, or could not be connected.
+    /// The socket of this connection is gone, or could not be connected.
     #[napi]
-    pub fn disconnected(&self, reason: String) {
-        guarded::or_default(|| self.with_mux(|mux| mux.disconnected(&reason)));
+    pub fn disconnected(&self, connection: u32, reason: String) {
+        guarded::or_default(|| {
+            self.with_net(|net| net.disconnected(connection, &reason));
+            if let Some(stack) = self.storage.stack().filter(|_| connection == MAIN) {
+                stack.unreachable(&reason);
+            }
+        });
     }
 
-    /// Bytes came from the socket.
+    /// Bytes came from the socket of this connection.
     #[napi]
-    pub fn feed(&self, bytes: &[u8]) {
-        guarded::or_default(|| self.with_mux(|mux| mux.feed(bytes)));
+    pub fn feed(&self, connection: u32, bytes: &[u8]) {
+        guarded::or_default(|| {
+            self.with_net(|net| net.feed(connection, bytes));
+            if let Some(stack) = self.storage.stack() {
+                stack.stir();
+            }
+        });
     }
 
-    /// Looks at the time: 0 nothing to do, 1 dial, 2 destroy the socket.
+    /// Looks at the time: what is to be dialled and destroyed now; null for nothing.
     #[napi]
-    pub fn tick(&self) -> u32 {
-        guarded::or_default(|| match self.mux.as_ref().map(|mux| mux.tick()) {
-            None | Some(Want::Nothing) => 0,
-            Some(Want::Connect) => 1,
-            Some(Want::Drop) => 2,
-        })
+    pub fn tick(&self) -> Option<Vec<Errand>> {
+        let errands = guarded::or_default(|| {
+            self.timers.tick();
+            if let Some(stack) = self.storage.stack() {
+                stack.tick();
+            }
+            self.net.as_ref().map(|net| net.tick()).unwrap_or_default()
+        });
+        (!errands.is_empty()).then(|| errands.into_iter().map(Errand::from).collect())
     }
 
-    /// Calls that have finished: ticket, text, ticket, text, ...
+    /// Calls that have finished, at most as many as `tickets` has room for behind its first place. That one
+    /// gets their number, those behind it their tickets; a ticket with its highest bit set is of a record that
+    /// has not changed, the others' texts are returned in order.
+    #[napi(ts_args_type = "tickets: Uint32Array", ts_return_type = "string[]")]
+    pub fn finished(&self, tickets: Tickets<'_>) -> Vec<Told> {
+        let (mut texts, mut count) = (Vec::new(), 0);
+        guarded::or_default(|| {
+            self.tasks.borrow_mut().finished(|ticket, text| {
+                count += 1;
+                let unchanged = text == UNCHANGED;
+                if let Some(place) = tickets.get_mut(count) {
+                    *place = ticket | if unchanged { IS_UNCHANGED } else { 0 };
+                }
+                if !unchanged {
+                    texts.push(Told(text));
+                }
+            });
+        });
+        if let Some(first) = tickets.first_mut() {
+            *first = u32::try_from(count).unwrap_or_default();
+        }
+        texts
+    }
+
+    /// Whether `tick` has something to do although no call waits.
+    #[napi(getter)]
+    pub fn is_busy(&self) -> bool {
+        self.storage.stack().is_some_and(|stack| stack.is_busy())
+    }
+
+    /// Whether it is inside the resilient stack: then it is to be looked at also when no call waits.
+    #[napi(getter)]
+    pub fn is_resilient(&self) -> bool {
+        self.storage.stack().is_some()
+    }
+
+    /// Begins or ends a simulated outage; false where that was not asked for.
     #[napi]
-    pub fn finished(&self) -> Vec<Either<u32, String>> {
-        let finished = guarded::or_default(|| self.tasks.borrow_mut().finished());
-        finished.into_iter().flat_map(|(ticket, text)| [Either::A(ticket), Either::B(text)]).collect()
+    pub fn simulate_outage(&self, on: bool) -> bool {
+        self.outage.as_ref().map(|outage| outage.store(on, Ordering::Relaxed)).is_some()
+    }
+
+    /// What happened since the last time, as a JSON array of events; null when nothing did.
+    #[napi]
+    pub fn news(&self) -> Option<String> {
+        guarded::or_default(|| self.storage.stack().and_then(|stack| stack.news()))
     }
 
     /// The state of things, as JSON.
@@ -161,29 +236,36 @@ impl NativeStorage {
     #[napi]
     pub fn close(&self) {
         self.closed.set(true);
-        guarded::or_default(|| self.with_mux(Mux::close));
+        guarded::or_default(|| {
+            self.with_net(Net::close);
+            self.tasks.borrow_mut().close();
+        });
     }
 
-    fn with_mux(&self, act: impl FnOnce(&Mux)) {
-        if let Some(mux) = &self.mux {
-            act(mux);
+    fn with_net(&self, act: impl FnOnce(&Net)) {
+        if let Some(net) = &self.net {
+            act(net);
         }
     }
 
     fn describe(&self) -> String {
         let [committed, refused, failed] = self.storage.counts();
-        let up = self.mux.as_ref().is_some_and(|mux| mux.is_up());
-        let last_error = self.mux.as_ref().and_then(|mux| mux.last_error());
-        let state = match (self.closed.get(), &last_error) {
-            (true, _) => "closed",
-            (false, Some(_)) => "degraded",
-            (false, None) => "healthy",
+        let connections = self.net.as_ref().map_or(0, |net| net.connections());
+        let last_error = self.net.as_ref().and_then(|net| net.last_error());
+        let stack = self.storage.stack().map(|stack| stack.standings());
+        let last_error = last_error.or_else(|| stack.as_ref().and_then(|stack| stack.last_error.clone()));
+        let state = match (self.closed.get(), &stack, &last_error) {
+            (true, ..) => "closed",
+            (false, Some(stack), _) => stack.standing.as_str(),
+            (false, None, Some(_)) => "degraded",
+            (false, None, None) => "healthy",
         };
+        let more = stack.as_ref().map(Standings::to_json).unwrap_or_default();
         format!(
             "{{\"state\":\"{state}\",\"backend\":\"{}\",\"connections\":{},\"pending\":{},\"operations\":{},\
-             \"refused\":{refused},\"failed\":{failed},\"lastError\":{}}}",
+             \"refused\":{refused},\"failed\":{failed},\"lastError\":{}{more}}}",
             self.storage.kind(),
-            u32::from(up),
+            connections,
             self.tasks.borrow().len(),
             committed + refused + failed,
             serde_json::to_string(&last_error).unwrap_or_default(),
@@ -191,48 +273,85 @@ impl NativeStorage {
     }
 }
 
+fn told(text: String) -> Either<Told, u32> {
+    Either::A(Told(text))
+}
+
 #[cfg(not(feature = "test-hooks"))]
-async fn perform(storage: &Storage, request: Request) -> Result<String> {
-    storage.perform(request).await
+fn perform(storage: &Arc<Storage>, request: Request) -> Run<Result<String>> {
+    storage.perform(request)
 }
 
 /// In builds for tests an id can ask for a panic, at once or behind an answer of the backend.
 #[cfg(feature = "test-hooks")]
 #[expect(clippy::panic, reason = "the point of this hook")]
-async fn perform(storage: &Storage, request: Request) -> Result<String> {
+fn perform(storage: &Arc<Storage>, request: Request) -> Run<Result<String>> {
     match request.id.as_str() {
         "test-panic" => panic!("asked to"),
         "test-panic-later" => {
             let id = "ses_00000000000000000000".to_owned();
-            storage.perform(Request { id, ..request }).await?;
-            panic!("asked to")
+            storage.perform(Request { id, ..request }).map(|_| panic!("asked to"))
         }
-        _ => storage.perform(request).await,
+        _ => storage.perform(request),
     }
 }
 
 fn open(settings: &[String], tagged: bool, variables: &[String]) -> Result<NativeStorage> {
     let part = |parts: &[String], place: usize| parts.get(place).cloned().unwrap_or_default();
     let input = part(settings, 0);
-    let settings = Settings::read(Input { text: &input, tagged }, &part(settings, 1), &part(settings, 2))?;
+    let mut settings =
+        Settings::read(Input { text: &input, tagged }, &part(settings, 1), &part(settings, 2))?;
     let environment = Environment { node_env: part(variables, 0), redis_url: part(variables, 1) };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn Ids> = Arc::new(RandomIds::default());
-    let mut address = Vec::new();
-    let mut mux = None;
+    let timers = Timers::new(Arc::clone(&clock));
+    let (mut net, mut tls) = (None, None);
     let backend: Arc<dyn Backend> = match choose(&settings.options, &environment)? {
-        Choice::Memory => Arc::new(Memory::new(Arc::clone(&clock))),
-        Choice::Redis(url) => {
-            let access = Access::parse(&url)?;
-            address = match &access.path {
-                Some(path) => vec![path.clone()],
-                None => vec![access.host.clone(), access.port.to_string()],
-            };
-            let made = Arc::new(Mux::new(access, Arc::clone(&clock), Arc::clone(&ids)));
-            mux = Some(Arc::clone(&made));
+        Choice::Memory => Arc::new(Memory::with_timers(Arc::clone(&clock), Arc::clone(&timers))),
+        Choice::Redis(url, named) => {
+            let target = Target::parse(&url, named)?;
+            if settings.options.tls.is_some() && !target.access.tls {
+                let message = format!("tls is of no use: {named} is not one for TLS, such as rediss://");
+                return Err(Error::new(Code::Config, message));
+            }
+            tls = settings.options.tls.as_ref().map(serde_json::to_string);
+            let made = Arc::new(Net::new(target, Arc::clone(&clock), Arc::clone(&ids), Arc::clone(&timers)));
+            net = Some(Arc::clone(&made));
             Arc::new(Redis::new(made, settings.prefix())?)
         }
     };
-    let storage = Arc::new(Storage::new(Parts { backend, clock, ids, settings }));
-    Ok(NativeStorage { storage, mux, address, tasks: RefCell::default(), closed: Cell::new(false) })
+    let asked = settings.options.resilience.take();
+    // Opened by the environment's rules, Redis is always inside the stack.
+    let asked = asked.or_else(|| (net.is_some() && !variables.is_empty()).then(ResilienceOptions::default));
+    let chaos = asked.as_ref().and_then(|asked| asked.chaos.clone());
+    let outage = chaos.as_ref().map(|_| Arc::<AtomicBool>::default());
+    let backend = match (&chaos, &outage) {
+        (Some(_), _) if environment.node_env == "production" => {
+            return Err(Error::new(Code::Config, "resilience.chaos is not for production"));
+        }
+        (Some(chaos), Some(outage)) => Chaos {
+            ids: Arc::clone(&ids),
+            fail_percentage: chaos.fail_percentage.unwrap_or_default(),
+            lose_percentage: chaos.lose_percentage.unwrap_or_default(),
+            outage: Arc::clone(outage),
+        }
+        .wrap(backend),
+        _ => backend,
+    };
+    let parts = Parts { backend, clock, ids, timers: Arc::clone(&timers), settings };
+    let storage = match asked {
+        Some(options) => Storage::resilient(parts, policy(&options)),
+        None => Storage::new(parts),
+    };
+    let storage = Arc::new(storage);
+    let tls = tls.and_then(std::result::Result::ok).unwrap_or_else(|| "{}".to_owned());
+    Ok(NativeStorage {
+        storage,
+        net,
+        tls,
+        outage,
+        timers,
+        tasks: RefCell::default(),
+        closed: Cell::new(false),
+    })
 }

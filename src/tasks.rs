@@ -6,26 +6,30 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use flowkeep_core::error::Result;
+use flowkeep_core::error::{Error, Result};
 use flowkeep_core::operation::Operation;
-use hashbrown::HashMap;
+use flowkeep_core::provenance;
 
 use crate::guarded;
 
 type Answer = Pin<Box<dyn Future<Output = Result<String>> + Send>>;
 
-struct Task {
-    operation: Operation,
-    answer: Answer,
+/// A call's place. Its number is the call's ticket, and another call's when this one is done: its waker
+/// lives on. A wake that comes late polls that other call once too often, no more.
+struct Place {
     waker: Waker,
+    call: Option<(Operation, Answer)>,
 }
 
 /// The calls under way, by ticket.
 #[derive(Default)]
 pub struct Tasks {
-    waiting: HashMap<u32, Task>,
+    places: Vec<Place>,
+    free: Vec<u32>,
     woken: Arc<Mutex<Vec<u32>>>,
-    latest: u32,
+    /// Room for the next batch of the woken.
+    spare: Vec<u32>,
+    closed: bool,
 }
 
 struct Ticket {
@@ -35,64 +39,103 @@ struct Ticket {
 
 impl Wake for Ticket {
     fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
         self.woken.lock().unwrap_or_else(PoisonError::into_inner).push(self.number);
     }
 }
 
 /// The text of a finished call: its answer, or `!` and an error.
 pub fn text(operation: Operation, answer: Result<String>) -> String {
-    answer.unwrap_or_else(|error| guarded::failed(Some(operation), &error))
+    match answer {
+        Ok(text) => provenance::dressed(text, provenance::take()),
+        Err(error) => guarded::failed(Some(operation), &error),
+    }
 }
 
 impl Tasks {
     /// Runs a call as far as it goes: its text if that is to its end, else its ticket.
     pub fn begin(&mut self, operation: Operation, answer: Answer) -> std::result::Result<String, u32> {
-        self.latest = self.latest.wrapping_add(1);
-        let number = self.latest;
-        let waker = Waker::from(Arc::new(Ticket { number, woken: Arc::clone(&self.woken) }));
-        let mut task = Task { operation, answer, waker };
-        match poll(&mut task) {
-            Poll::Ready(text) => Ok(text),
-            Poll::Pending => {
-                self.waiting.insert(number, task);
-                Err(number)
-            }
+        let number = self.free.pop().unwrap_or_else(|| {
+            let number = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
+            let waker = Waker::from(Arc::new(Ticket { number, woken: Arc::clone(&self.woken) }));
+            self.places.push(Place { waker, call: None });
+            number
+        });
+        if let Some(place) = self.places.get_mut(number as usize) {
+            place.call = Some((operation, answer));
+        }
+        match self.poll(number) {
+            Some(text) => Ok(text),
+            None => Err(number),
         }
     }
 
+    /// The text of a call that has come to its end.
+    fn poll(&mut self, number: u32) -> Option<String> {
+        let Place { waker, call } = self.places.get_mut(number as usize)?;
+        let (operation, answer) = call.as_mut()?;
+        let mut context = Context::from_waker(waker);
+        let _ = provenance::take();
+        let text = match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(&mut context))) {
+            Ok(Poll::Pending) => return None,
+            Ok(Poll::Ready(answer)) => text(*operation, answer),
+            Err(_) => guarded::failed(Some(*operation), &guarded::panicked()),
+        };
+        *call = None;
+        self.free.push(number);
+        Some(text)
+    }
+
     /// Polls the calls whose bytes have come, and gives those that are finished.
-    pub fn finished(&mut self) -> Vec<(u32, String)> {
-        let mut finished = Vec::new();
+    pub fn finished(&mut self, mut take: impl FnMut(u32, String)) {
         loop {
-            let woken = std::mem::take(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner));
+            let fresh = std::mem::take(&mut self.spare);
+            let mut woken =
+                std::mem::replace(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner), fresh);
             if woken.is_empty() {
-                return finished;
-            }
-            for number in woken {
-                let Some(task) = self.waiting.get_mut(&number) else { continue };
-                if let Poll::Ready(text) = poll(task) {
-                    self.waiting.remove(&number);
-                    finished.push((number, text));
+                self.spare = woken;
+                if self.closed {
+                    self.end_all(take);
                 }
+                return;
+            }
+            for number in woken.drain(..) {
+                if let Some(text) = self.poll(number) {
+                    take(number, text);
+                }
+            }
+            self.spare = woken;
+        }
+    }
+
+    /// What waits for others, not for bytes, ends when the storage is closed.
+    fn end_all(&mut self, mut take: impl FnMut(u32, String)) {
+        for (number, place) in (0..).zip(&mut self.places) {
+            if let Some((operation, _)) = place.call.take() {
+                self.free.push(number);
+                take(number, guarded::failed(Some(operation), &Error::closed()));
             }
         }
     }
 
     /// Gives a call up: what was not sent never will be.
     pub fn abandon(&mut self, number: u32) {
-        self.waiting.remove(&number);
+        if let Some(place) = self.places.get_mut(number as usize)
+            && place.call.take().is_some()
+        {
+            self.free.push(number);
+        }
+    }
+
+    /// From now on nothing waits.
+    pub fn close(&mut self) {
+        self.closed = true;
     }
 
     pub fn len(&self) -> usize {
-        self.waiting.len()
-    }
-}
-
-fn poll(task: &mut Task) -> Poll<String> {
-    let mut context = Context::from_waker(&task.waker);
-    let polled = catch_unwind(AssertUnwindSafe(|| task.answer.as_mut().poll(&mut context)));
-    match polled {
-        Ok(polled) => polled.map(|answer| text(task.operation, answer)),
-        Err(_) => Poll::Ready(guarded::failed(Some(task.operation), &guarded::panicked())),
+        self.places.len() - self.free.len()
     }
 }

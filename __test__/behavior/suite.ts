@@ -1,17 +1,27 @@
 import { describe } from 'vitest'
+import { cache } from './cache.js'
 import { chains } from './chains.js'
+import { collections } from './collections.js'
 import { concurrency } from './concurrency.js'
 import { errors } from './errors.js'
 import { events } from './events.js'
 import { expiry } from './expiry.js'
+import { feed } from './feed.js'
+import { feedOfAll } from './feed-all.js'
 import type { Subject } from './fixture.js'
 import { idempotency } from './idempotency.js'
 import { json } from './json.js'
+import { keyValues } from './kv.js'
+import { life } from './life.js'
 import { lists } from './lists.js'
 import { options } from './options.js'
 import { plainRecords } from './plain-records.js'
+import { queries } from './queries.js'
+import { queue } from './queue.js'
 import { records } from './records.js'
+import { replay } from './replay.js'
 import { rollup } from './rollup.js'
+import { service } from './service.js'
 import { sessions } from './sessions.js'
 import { steps } from './steps.js'
 import { transitions } from './transitions.js'
@@ -29,12 +39,22 @@ export function testStorage(subject: Subject): void {
     versions(subject)
     idempotency(subject)
     events(subject)
+    feed(subject)
+    feedOfAll(subject)
+    replay(subject)
     expiry(subject)
+    life(subject)
+    queries(subject)
     lists(subject)
     options(subject)
     plainRecords(subject)
     json(subject)
     errors(subject)
     concurrency(subject)
+    queue(subject)
+    cache(subject)
+    keyValues(subject)
+    service(subject)
+    collections(subject)
   })
 }

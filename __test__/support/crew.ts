@@ -2,16 +2,18 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 
-const script = join(__dirname, 'worker.mjs')
+const usual = 'worker.mjs'
 
-/** What one process has to do, by the names in `worker.mjs`. */
+/** What one process has to do, by the names in its script. */
 export interface Task {
   task: string
   args: Readonly<Record<string, unknown>>
 }
 
-async function ready(url: string, prefix: string): Promise<ChildProcess> {
-  const child = fork(script, [url, prefix], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+async function ready(url: string, prefix: string, script: string): Promise<ChildProcess> {
+  const child = fork(join(__dirname, script), [url, prefix], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
   const [first] = await Promise.race([once(child, 'message'), once(child, 'exit')])
   if (first !== 'ready') throw new Error(`a process ended before it was ready: ${String(first)}`)
   return child
@@ -20,12 +22,11 @@ async function ready(url: string, prefix: string): Promise<ChildProcess> {
 async function work(child: ChildProcess, task: Task): Promise<unknown> {
   const ended = once(child, 'exit')
   const answered = once(child, 'message')
+  // Comes behind every message, which the end of the process may overtake.
+  const disconnected = once(child, 'disconnect')
   child.send(task)
-  const [answer] = (await Promise.race([answered, ended])) as [
-    { value?: unknown; error?: string } | number | null,
-  ]
-  if (typeof answer !== 'object' || answer === null)
-    throw new Error(`a process ended without an answer: ${answer}`)
+  const [answer] = (await Promise.race([answered, disconnected])) as [{ value?: unknown; error?: string }?]
+  if (answer === undefined) throw new Error('a process ended without an answer')
   if (answer.error !== undefined) throw new Error(`${task.task}: ${answer.error}`)
   const [code] = (await ended) as [number | null]
   if (code !== 0) throw new Error(`a process ended with ${code} after its work`)
@@ -33,8 +34,13 @@ async function work(child: ChildProcess, task: Task): Promise<unknown> {
 }
 
 /** Does every task in a process of its own. All of them begin together, once all processes are ready. */
-export async function crew(url: string, prefix: string, tasks: readonly Task[]): Promise<unknown[]> {
-  const children = await Promise.all(tasks.map(() => ready(url, prefix)))
+export async function crew(
+  url: string,
+  prefix: string,
+  tasks: readonly Task[],
+  script = usual,
+): Promise<unknown[]> {
+  const children = await Promise.all(tasks.map(() => ready(url, prefix, script)))
   try {
     return await Promise.all(children.map((child, i) => work(child, tasks[i] as Task)))
   } finally {

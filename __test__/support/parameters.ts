@@ -222,7 +222,7 @@ const returned = shapes
   )
 
 const idOfMethod: Readonly<Record<string, keyof Ids>> = {
-  ...{ createSession: 'userId', listSessions: 'userId' },
+  ...{ createSession: 'userId', listSessions: 'userId', eraseUser: 'userId', sessionCounts: 'userId' },
   ...{
     getSession: 'sessionId',
     updateSession: 'sessionId',
@@ -230,6 +230,7 @@ const idOfMethod: Readonly<Record<string, keyof Ids>> = {
     deleteSession: 'sessionId',
   },
   ...{ createChain: 'sessionId', listChains: 'sessionId', appendEvent: 'sessionId' },
+  replay: 'sessionId',
   ...{
     getChain: 'chainId',
     updateChain: 'chainId',
@@ -269,6 +270,7 @@ const options = everyMethod.flatMap(({ name, call }): Parameter[] => {
   if (name.startsWith('update')) special.ifVersion = optional(wholeNumber)
   if (name.startsWith('list'))
     Object.assign(special, { limit: optional(wholeNumber), order: optional(oneOf('asc', 'desc')) })
+  if (name === 'sweep') special.partitions = optional(wholeNumber)
   const give = (storage: IStorage, known: Ids, value: unknown) => call(storage, known, value as object)
   return [
     { name: `${name}: options`, path: ['options'], legal: anyObject, call: give },
@@ -316,6 +318,48 @@ const query: readonly Parameter[] = [
   },
 ]
 
+const date: Legal = (value) => value instanceof Date && !Number.isNaN(value.getTime())
+
+/** What the fields of a query of records may hold. */
+const recordQueries: readonly Parameter[] = (
+  [
+    ['querySessions', 'userId', { state: oneOf('active', 'paused', 'completed'), tag: text(1, 64) }],
+    ['queryChains', 'sessionId', { status: chainStatus }],
+    ['querySteps', 'chainId', { status: stepStatus }],
+  ] as const
+).flatMap(([method, parent, own]) => {
+  const fields: Fields = {
+    ...Object.fromEntries(Object.entries(own).map(([name, legal]) => [name, optional(legal)])),
+    createdAfter: optional(date),
+    createdBefore: optional(date),
+    order: optional(oneOf('asc', 'desc')),
+    limit: optional(wholeNumber),
+    cursor: absent,
+    fields: optional(list(never)),
+  }
+  return [
+    {
+      name: `${method}: query`,
+      path: [],
+      legal: never,
+      call: (storage: IStorage, _: Ids, value: unknown) => invoke(storage, method, value),
+    },
+    {
+      name: `${method}: parent`,
+      path: ['parent'],
+      legal: parent === 'userId' ? userText : never,
+      call: (storage: IStorage, _: Ids, value: unknown) => invoke(storage, method, { parent: value }),
+    },
+    ...Object.entries(fields).map(([field, legal]) => ({
+      name: `${method}: ${field}`,
+      path: [field],
+      legal,
+      call: (storage: IStorage, ids: Ids, value: unknown) =>
+        invoke(storage, method, { parent: ids[parent], [field]: value }),
+    })),
+  ]
+})
+
 export const parameters: readonly Parameter[] = [
   ...ids,
   ...given,
@@ -323,4 +367,5 @@ export const parameters: readonly Parameter[] = [
   ...returned,
   ...options,
   ...query,
+  ...recordQueries,
 ]

@@ -7,6 +7,7 @@ import {
   type JsonObject,
   MemoryStorage,
   openStorage,
+  type Provenance,
   RedisAdapter,
   type Session,
   type Step,
@@ -25,11 +26,12 @@ const session = await storage.createSession('demo', { title: 'a', tags: ['x'], m
 const chain = await storage.createChain(session.sessionId, { title: 'b', source: 'flow' }, { rollup: false })
 const step = await storage.createStep(chain.chainId, { action: 'c', waitsFor: [] }, { idempotencyKey: 'k' })
 
-same<typeof session, Session>()
-same<typeof chain, Chain>()
-same<typeof step, Step>()
-same<Awaited<ReturnType<typeof storage.getSession>>, Session | null>()
-same<Awaited<ReturnType<typeof storage.listChains>>, Chain[]>()
+// What a storage gives out may say that its server is away.
+same<typeof session, Session & Provenance>()
+same<typeof chain, Chain & Provenance>()
+same<typeof step, Step & Provenance>()
+same<Awaited<ReturnType<typeof storage.getSession>>, (Session & Provenance) | null>()
+same<Awaited<ReturnType<typeof storage.listChains>>, (Chain & Provenance)[]>()
 same<Session['state'], 'active' | 'paused' | 'completed'>()
 same<Session['expiresAt'], Date | null>()
 same<Chain['status'], 'pending' | 'in_progress' | 'completed' | 'failed' | 'cancelled'>()

@@ -1,8 +1,11 @@
 //! What runs transactions.
 
-use crate::error::Result;
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::key::{Key, Partition};
 use crate::run::Run;
-use crate::txn::{Outcome, Txn};
+use crate::topic::{Subscription, Topic};
+use crate::txn::{Outcome, Position, Txn};
 
 /// Runs transactions: memory, Redis, or a layer over another backend.
 ///
@@ -12,8 +15,57 @@ use crate::txn::{Outcome, Txn};
 pub trait Backend: Send + Sync {
     fn run(&self, txn: Txn) -> Run<Result<Outcome>>;
 
+    /// The same for who may run it again: a failure gives the transaction back. A backend whose runs can fail at any
+    /// time does so without a copy on the way there.
+    fn attempt(&self, txn: Txn) -> Run<std::result::Result<Outcome, Box<Failed>>> {
+        let copy = txn.clone();
+        let failed = |error| Box::new(Failed { error, txn: copy });
+        match self.run(txn) {
+            Run::Ready(ready) => Run::now(ready.into_inner().map_err(failed)),
+            Run::Pending(pending) => Run::later(async move { pending.await.map_err(failed) }),
+        }
+    }
+
+    /// Waits until there is something to take: true as soon as there may be, false when the deadline passed before.
+    ///
+    /// It takes nothing, so giving it up, at any moment and in any way, loses nothing. Who is woken runs the
+    /// transaction that takes, and waits again if another was faster: run, wait, run, wait. What came between the two
+    /// is seen by the wait at once. *Round trips*: one, on a connection of its own. *Errors*: when the server could not
+    /// be asked at the deadline; before it, the wait goes on by itself once the server is back.
+    fn wait(&self, wait: Wait) -> Run<Result<bool>>;
+
+    /// Listens to hints: see [`Topic`]. One connection carries all subscriptions, and they come back by themselves after
+    /// it was lost, with a wake that says so.
+    fn subscribe(&self, topic: Topic) -> Subscription;
+
     /// What this backend is.
     fn info(&self) -> Info;
+}
+
+/// A wait for something to take.
+#[derive(Debug, Clone)]
+pub struct Wait {
+    pub partition: Partition,
+    pub key: Key,
+    pub until: Awaited,
+    /// When the caller stops waiting.
+    pub deadline: Timestamp,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// Items in a list.
+    Items,
+    /// Entries of a feed or a stream behind this position.
+    Entries { after: Position },
+}
+
+/// A transaction that could not be answered, and why.
+#[derive(Debug)]
+pub struct Failed {
+    pub error: Error,
+    pub txn: Txn,
 }
 
 /// Facts about a backend that do not change.

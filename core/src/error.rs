@@ -71,6 +71,8 @@ pub struct Error {
 /// The facts that some errors carry, each as the text that the face hands on.
 #[derive(Debug, Clone, Default)]
 pub struct Detail {
+    /// Of a circuit breaker.
+    pub name: Option<String>,
     /// JSON array of validation issues.
     pub issues: Option<String>,
     /// JSON of the record as it is now.
@@ -79,6 +81,10 @@ pub struct Detail {
     pub to: Option<&'static str>,
     pub retry_after_ms: Option<u64>,
     pub limit: Option<u64>,
+    /// How often it was tried; once unless said.
+    pub attempts: Option<u32>,
+    /// The backend refuses writes only: it answers questions.
+    pub only_writes: bool,
 }
 
 /// When a backend that is not there is worth another try, where nothing better is known.
@@ -125,6 +131,25 @@ impl Error {
         self
     }
 
+    /// The same error after so many attempts.
+    #[must_use]
+    pub fn after(mut self, attempts: u32) -> Self {
+        if attempts > 1 {
+            self.detail.get_or_insert_default().attempts = Some(attempts);
+        }
+        self
+    }
+
+    fn attempts(&self) -> u32 {
+        self.detail.as_ref().and_then(|detail| detail.attempts).unwrap_or(1)
+    }
+
+    /// Whether it says that the backend is away, or does not serve us now.
+    #[must_use]
+    pub fn is_of_the_way(&self) -> bool {
+        matches!(self.code, Code::Unavailable | Code::Timeout)
+    }
+
     /// The deadline passed.
     #[must_use]
     pub fn timeout(effect: Effect) -> Self {
@@ -153,9 +178,15 @@ impl Error {
         let mut parts = vec![
             format!("\"code\":\"{}\",\"message\":{message}", self.code.as_str()),
             format!("\"operation\":\"{operation}\",\"outcome\":\"{outcome}\""),
-            format!("\"retryable\":{},\"attempts\":1", self.retryable),
+            format!("\"retryable\":{},\"attempts\":{}", self.retryable, self.attempts()),
         ];
         if let Some(detail) = &self.detail {
+            parts.extend(
+                detail
+                    .name
+                    .as_ref()
+                    .map(|name| format!("\"name\":{}", serde_json::to_string(name).unwrap_or_default())),
+            );
             parts.extend(detail.issues.as_ref().map(|json| format!("\"issues\":{json}")));
             parts.extend(detail.current.as_ref().map(|json| format!("\"current\":{json}")));
             parts.extend(detail.from.map(|from| format!("\"from\":\"{from}\"")));

@@ -2,9 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::schema::{
-    self, EventsOptions, Input, Issue, Issues, Limits, Options, OptionsFor, PathItem, Validated,
+    self, EventsOptions, Input, Issue, Issues, Json, Limits, Options, OptionsFor, PathItem, Validated,
 };
-use crate::storage::Request;
+use crate::storage::{Request, Text};
 use crate::stores::{id_issue, invalid};
 
 /// A request's parts as they are read: every issue of every part is gathered before anything is done.
@@ -51,9 +51,72 @@ impl<'a> Given<'a> {
         self.take(read)
     }
 
+    /// What is asked, read by a function of its own.
+    pub fn asked<T>(
+        &mut self,
+        read: impl FnOnce(Input<'_>, &Limits) -> std::result::Result<T, Issues>,
+    ) -> Option<T> {
+        let read = match &self.request.data {
+            Some(text) => read(text.input(), self.limits),
+            None => Err(missing()),
+        };
+        self.take(read)
+    }
+
+    /// The first argument, a text of 1 to `most` code points.
+    pub fn named(&mut self, name: &str, most: usize) -> Option<String> {
+        let input = Input { text: &self.request.id, tagged: self.request.id_tagged };
+        self.take(schema::check_text(input, name, 1, most))
+    }
+
+    /// The first argument, a place of several parts.
+    pub fn place<T>(
+        &mut self,
+        read: impl FnOnce(Input<'_>, &Limits) -> std::result::Result<T, Issues>,
+    ) -> Option<T> {
+        let input = Input { text: &self.request.id, tagged: self.request.id_tagged };
+        let read = read(input, self.limits);
+        self.take(read)
+    }
+
+    /// A JSON value.
+    pub fn value(&mut self, name: &str) -> Option<Json> {
+        let undefined = Text { text: r#"["undefined"]"#.to_owned(), tagged: true };
+        let text = self.request.data.as_ref().unwrap_or(&undefined);
+        self.take(schema::json_value(text.input(), name, self.limits))
+    }
+
+    /// Another text of 1 to `most` code points.
+    pub fn text(&mut self, name: &str, most: usize) -> Option<String> {
+        let undefined = Text { text: r#"["undefined"]"#.to_owned(), tagged: true };
+        let text = self.request.data.as_ref().unwrap_or(&undefined);
+        self.take(schema::check_text(text.input(), name, 1, most))
+    }
+
     pub fn options(&mut self, which: OptionsFor) -> Options {
         let Some(text) = &self.request.options else { return Options::default() };
         self.take(schema::options(which, text.input(), self.limits)).unwrap_or_default()
+    }
+
+    /// Data with a shape of their own.
+    pub fn own_data<T>(
+        &mut self,
+        read: impl Fn(Input<'_>, &Limits) -> std::result::Result<T, Issues>,
+    ) -> Option<T> {
+        let read = match &self.request.data {
+            Some(text) => read(text.input(), self.limits),
+            None => Err(missing()),
+        };
+        self.take(read)
+    }
+
+    /// Options with a shape of their own; absent, they are the usual ones.
+    pub fn own_options<T: Default>(
+        &mut self,
+        read: impl Fn(Input<'_>, &Limits) -> std::result::Result<T, Issues>,
+    ) -> T {
+        let Some(text) = &self.request.options else { return T::default() };
+        self.take(read(text.input(), self.limits)).unwrap_or_default()
     }
 
     /// The id's own issue comes first.

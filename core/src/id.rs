@@ -15,23 +15,38 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const TREE_LEN: usize = 20;
 const NUMBER_LEN: usize = 5;
 const POSITION_LEN: usize = 8;
+/// The last position that an event's id can name.
+pub const LAST_POSITION: u64 = (1 << (5 * POSITION_LEN)) - 1;
 /// 40 random bits: the last 8 characters of a tree, and an operation id.
 const RANDOM_BITS: u64 = 40;
 
-fn digit(value: u64) -> char {
-    ALPHABET.get((value & 31) as usize).map_or('0', |byte| char::from(*byte))
+/// The character of the lowest five bits.
+#[must_use]
+pub fn digit(value: u64) -> u8 {
+    ALPHABET.get((value & 31) as usize).copied().unwrap_or(b'0')
 }
 
 fn push_base32(out: &mut String, value: u64, width: usize) {
     for place in (0..width).rev() {
-        out.push(digit(value >> (5 * place)));
+        out.push(char::from(digit(value >> (5 * place))));
     }
 }
 
-fn read_base32(text: &str) -> Option<u64> {
+/// Each byte's value in the alphabet; 32 for one that is not in it.
+#[expect(clippy::indexing_slicing, reason = "made while compiling: an index that is none would not compile")]
+const VALUES: [u8; 256] = {
+    let (mut values, mut value) = ([32; 256], 0);
+    while value < 32 {
+        values[ALPHABET[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+
+pub(crate) fn read_base32(text: &str) -> Option<u64> {
     text.bytes().try_fold(0u64, |sum, byte| {
-        let value = ALPHABET.iter().position(|known| *known == byte)?;
-        Some((sum << 5) | value as u64)
+        let value = VALUES.get(usize::from(byte)).copied().filter(|value| *value < 32)?;
+        Some((sum << 5) | u64::from(value))
     })
 }
 
@@ -43,11 +58,50 @@ pub fn base32(number: u64, width: usize) -> String {
     out
 }
 
+/// What tells one write from every other: 40 random bits as 8 characters. What a write appends carries it, so
+/// that a repeat whose first answer was lost is known again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Mark([u8; MARK_LEN]);
+
+/// Characters of a [`Mark`].
+pub const MARK_LEN: usize = 8;
+
+impl Mark {
+    #[must_use]
+    pub fn new(random: u64) -> Self {
+        let mut text = [b'0'; MARK_LEN];
+        for (place, byte) in text.iter_mut().rev().enumerate() {
+            *byte = digit(random >> (5 * place));
+        }
+        Self(text)
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        read_base32(text)?;
+        Some(Self(text.as_bytes().try_into().ok()?))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// The unit that one session's records live in, named by the 20 characters that all their ids share.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tree([u8; TREE_LEN]);
 
 impl Tree {
+    /// Characters of its name.
+    pub const LEN: usize = TREE_LEN;
+
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         read_base32(text)?;
@@ -130,27 +184,32 @@ impl Id {
     }
 }
 
+impl Id {
+    /// Appends the id's text.
+    pub fn push_to(&self, out: &mut String) {
+        out.push_str(match self {
+            Self::Session(_) => "ses_",
+            Self::Chain(..) => "chn_",
+            Self::Step(..) => "stp_",
+            Self::Event(..) => "evt_",
+        });
+        out.push_str(self.tree().as_str());
+        match *self {
+            Self::Session(_) => {}
+            Self::Chain(_, chain) => push_base32(out, u64::from(chain), NUMBER_LEN),
+            Self::Step(_, chain, step) => {
+                push_base32(out, u64::from(chain), NUMBER_LEN);
+                push_base32(out, u64::from(step), NUMBER_LEN);
+            }
+            Self::Event(_, position) => push_base32(out, position, POSITION_LEN),
+        }
+    }
+}
+
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::with_capacity(4 + TREE_LEN + 2 * NUMBER_LEN);
-        let kind = match self {
-            Self::Session(_) => "ses",
-            Self::Chain(..) => "chn",
-            Self::Step(..) => "stp",
-            Self::Event(..) => "evt",
-        };
-        text.push_str(kind);
-        text.push('_');
-        text.push_str(self.tree().as_str());
-        match *self {
-            Self::Session(_) => {}
-            Self::Chain(_, chain) => push_base32(&mut text, u64::from(chain), NUMBER_LEN),
-            Self::Step(_, chain, step) => {
-                push_base32(&mut text, u64::from(chain), NUMBER_LEN);
-                push_base32(&mut text, u64::from(step), NUMBER_LEN);
-            }
-            Self::Event(_, position) => push_base32(&mut text, position, POSITION_LEN),
-        }
+        self.push_to(&mut text);
         f.write_str(&text)
     }
 }
@@ -162,6 +221,11 @@ pub trait Ids: Send + Sync {
 
     /// The tree of a new session. Trees drawn in one millisecond are ordered as they were drawn.
     fn tree(&self, now: Timestamp, partition: Partition) -> Tree;
+
+    /// The mark of a new write.
+    fn mark(&self) -> Mark {
+        Mark::new(self.random())
+    }
 
     /// An operation's id: 8 characters. It tells two writes of one record version apart.
     fn operation(&self) -> String {
@@ -199,9 +263,9 @@ impl RandomState {
                 self.ahead.clear();
             }
         }
-        let at = self.ahead.len().saturating_sub(8);
-        let bytes: Vec<u8> = self.ahead.drain(at..).collect();
-        bytes.try_into().map_or_else(|_| hashed_fallback(), u64::from_ne_bytes)
+        let Some(bytes) = self.ahead.last_chunk::<8>().copied() else { return hashed_fallback() };
+        self.ahead.truncate(self.ahead.len() - bytes.len());
+        u64::from_ne_bytes(bytes)
     }
 }
 

@@ -22,6 +22,16 @@ impl<T> Run<T> {
     }
 }
 
+impl<T: Send + 'static> Run<T> {
+    /// What `read` makes of the result.
+    pub fn map<U: 'static>(self, read: impl FnOnce(T) -> U + Send + 'static) -> Run<U> {
+        match self {
+            Self::Ready(value) => Run::now(read(value.into_inner())),
+            Self::Pending(future) => Run::later(async move { read(future.await) }),
+        }
+    }
+}
+
 impl<T> Future for Run<T> {
     type Output = T;
 
@@ -34,7 +44,7 @@ impl<T> Future for Run<T> {
 }
 
 /// Runs a future as far as it goes without waiting. On memory that is to its end.
-pub fn poll_now<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
+pub fn poll_now<F: Future + ?Sized>(future: Pin<&mut F>) -> Option<F::Output> {
     match future.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,

@@ -2,22 +2,35 @@
 //!
 //! This is where everything is put together; the face of a language calls nothing else.
 
-use std::sync::Arc;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use crate::backend::Backend;
+use crate::breaker::{BreakerStore, KernelStore};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Error, Result};
 use crate::given::Given;
 use crate::id::Ids;
+use crate::key::Key;
 use crate::layer::Layer as _;
+use crate::layers::resilient::{self, Redo, Resilient};
 use crate::layers::{Counts, Observe};
-use crate::operation::Operation;
+use crate::operation::{Area, Operation};
+#[cfg(feature = "sql")]
+pub use crate::perform::SqlDesk;
+pub use crate::perform::{BreakerDesk, metrics_json, open_error, permit_number, permit_of};
+use crate::run::{Run, poll_now};
 use crate::schema::{
-    self, CustomEvent, EventsOptions, GuardKind, Guards, Input, Issues, Json, JsonObject, Limits, OnCorrupt,
-    Options, OptionsFor, Order, StorageOptions,
+    self, GuardKind, Guards, Input, Issues, Json, JsonObject, Limits, OnCorrupt, Options, OptionsFor,
+    PlainFor, PlainOptions, StorageOptions,
 };
-use crate::stores::{Bound, Call, EventsQuery, Keeping, Listing, Policy, Stores};
+use crate::stores::{Call, Keeping, Policy, Stores};
+use crate::timer::Timers;
+
+/// The answer for a record that the caller holds already.
+pub use crate::stores::UNCHANGED;
 
 /// How long a call waits unless it says otherwise.
 pub const DEFAULT_TIMEOUT_MS: u64 = 2_000;
@@ -51,7 +64,10 @@ impl Text {
 
 /// A storage: the stores over a backend, with what they were configured to.
 pub struct Storage {
-    stores: Stores,
+    pub(crate) stores: Arc<Stores>,
+    pub(crate) backend: Arc<dyn Backend>,
+    resilient: Option<Arc<Resilient>>,
+    breakers: Arc<BreakerDesk>,
     clock: Arc<dyn Clock>,
     counts: Arc<Counts>,
     timeout_ms: u64,
@@ -62,6 +78,8 @@ pub struct Parts {
     pub backend: Arc<dyn Backend>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
+    /// What ends pauses: whoever drives the storage calls its `tick`.
+    pub timers: Arc<Timers>,
     pub settings: Settings,
 }
 
@@ -107,6 +125,7 @@ impl Settings {
         let usual = Keeping::default();
         Keeping {
             session_ttl_ms: self.options.session_ttl_seconds.map_or(usual.session_ttl_ms, milliseconds),
+            feed_of_all: self.options.feed_of_all == Some(true),
             session_life_ms: self.options.max_session_life_seconds.and_then(milliseconds),
             ..usual
         }
@@ -115,7 +134,7 @@ impl Settings {
 
 /// Seconds as milliseconds, rounded up; `None` for 0, which is no bound at all.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the schema bounds it")]
-fn milliseconds(seconds: f64) -> Option<u64> {
+pub(crate) fn milliseconds(seconds: f64) -> Option<u64> {
     (seconds > 0.0).then(|| (seconds * 1000.0).ceil() as u64)
 }
 
@@ -131,16 +150,59 @@ impl Storage {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let observe = Observe::default();
-        let backend = observe.wrap(parts.backend);
-        let timeout_ms = parts.settings.options.timeout_ms.map_or(DEFAULT_TIMEOUT_MS, whole_ms);
-        let policy = Policy {
-            keeping: parts.settings.keeping(),
-            skips_corrupt: parts.settings.options.on_corrupt == Some(OnCorrupt::Skip),
-            limits: parts.settings.limits,
-            guards: parts.settings.guards,
+        let backend = observe.wrap(Arc::clone(&parts.backend));
+        Self::over(Parts { backend, ..parts }, observe.counts)
+    }
+
+    /// A storage whose backend may go away: see [`crate::layers::resilient`]. Whoever drives it calls
+    /// [`Resilient::tick`].
+    #[must_use]
+    pub fn resilient(parts: Parts, policy: resilient::Policy) -> Self {
+        let counts = Arc::<Counts>::default();
+        let made = resilient::Parts {
+            inner: Arc::clone(&parts.backend),
+            clock: Arc::clone(&parts.clock),
+            ids: Arc::clone(&parts.ids),
+            timers: Arc::clone(&parts.timers),
+            counts: Arc::clone(&counts),
         };
-        let stores = Stores::new(backend, Arc::clone(&parts.clock), parts.ids, policy);
-        Self { stores, clock: parts.clock, counts: observe.counts, timeout_ms }
+        let resilient = Arc::new(Resilient::new(made, policy));
+        let backend = Arc::clone(&resilient) as Arc<dyn Backend>;
+        let storage = Self::over(Parts { backend, ..parts }, counts);
+        resilient.know(storage.stores.near());
+        let (stores, clock) = (Arc::downgrade(&storage.stores), Arc::clone(&storage.clock));
+        resilient.redo_with(Arc::new(Again { stores, clock, timeout_ms: storage.timeout_ms }));
+        Self { resilient: Some(resilient), ..storage }
+    }
+
+    fn over(parts: Parts, counts: Arc<Counts>) -> Self {
+        let Parts { backend, clock, ids, timers, settings } = parts;
+        let timeout_ms = settings.options.timeout_ms.map_or(DEFAULT_TIMEOUT_MS, whole_ms);
+        let policy = Policy {
+            keeping: settings.keeping(),
+            raw_keys: settings.options.kv.raw_keys,
+            skips_corrupt: settings.options.on_corrupt == Some(OnCorrupt::Skip),
+            limits: settings.limits,
+            guards: settings.guards,
+        };
+        // In memory a breaker is this process' own: nothing outlives it, and nobody else is there.
+        let shared = (!backend.info().immediate)
+            .then(|| Arc::new(KernelStore::new(Arc::clone(&backend))) as Arc<dyn BreakerStore>);
+        let breakers = Arc::new(BreakerDesk::new(shared, Arc::clone(&clock), Arc::clone(&ids), timeout_ms));
+        let stores = Arc::new(Stores::new(Arc::clone(&backend), Arc::clone(&clock), ids, timers, policy));
+        Self { stores, backend, resilient: None, breakers, clock, counts, timeout_ms }
+    }
+
+    /// The stack around the backend, where there is one.
+    #[must_use]
+    pub fn stack(&self) -> Option<&Arc<Resilient>> {
+        self.resilient.as_ref()
+    }
+
+    /// Its circuit breakers.
+    #[must_use]
+    pub fn breakers(&self) -> &Arc<BreakerDesk> {
+        &self.breakers
     }
 
     /// The kind of backend.
@@ -165,137 +227,86 @@ impl Storage {
     /// Answers a request: a record as its tag, a line feed and its JSON, or `=` when it is the one that the
     /// caller holds; `null` for what is not there; a list, an event or a page as JSON; nothing for a deletion.
     ///
-    /// # Errors
-    /// Every error of the contract.
-    pub async fn perform(&self, request: Request) -> Result<String> {
-        use Operation as Op;
-        let Request { id, data, .. } = &request;
-        let known = data.as_ref().map(|data| data.text.as_str());
-        let mut given = Given::new(&request, self.stores.limits());
-        match request.operation {
-            Op::CreateSession => {
-                let user = given.user();
-                let data: Option<schema::SessionData> = given.data();
-                let (call, options) = self.call(&mut given, OptionsFor::Create);
-                self.guard_object(&mut given, GuardKind::Session, data.as_ref().map(|data| &data.metadata));
-                let (user, data) = given.both(user, data)?;
-                self.stores.create_session(call, &user, data, options.idempotency_key.as_deref()).await
-            }
-            Op::GetSession => {
-                let call = self.only_call(&mut given)?;
-                or_null(self.stores.get_session(call, id, known).await)
-            }
-            Op::UpdateSession => {
-                let update: Option<schema::SessionUpdate> = given.data();
-                let (call, options) = self.call(&mut given, OptionsFor::Update);
-                let metadata = update.as_ref().and_then(|update| update.metadata.as_ref());
-                self.guard_object(&mut given, GuardKind::Session, metadata);
-                self.stores.update_session(call, id, &given.one(update)?, options.if_version).await
-            }
-            Op::DeleteSession => {
-                let call = self.only_call(&mut given)?;
-                nothing(self.stores.delete_session(call, id).await)
-            }
-            Op::ListSessions => {
-                let user = given.user();
-                let (call, options) = self.call(&mut given, OptionsFor::List);
-                let user = given.one(user)?;
-                list(self.stores.list_sessions(call, &user, listing(&options)).await)
-            }
-            Op::TouchSession => {
-                let call = self.only_call(&mut given)?;
-                self.stores.touch_session(call, id).await
-            }
-            Op::CreateChain => {
-                let data: Option<schema::ChainData> = given.data();
-                let (call, options) = self.call(&mut given, OptionsFor::CreateChain);
-                self.guard_object(&mut given, GuardKind::Chain, data.as_ref().map(|data| &data.metadata));
-                let rollup = options.rollup.unwrap_or(true);
-                self.stores
-                    .create_chain(call, id, given.one(data)?, options.idempotency_key.as_deref(), rollup)
-                    .await
-            }
-            Op::GetChain => {
-                let call = self.only_call(&mut given)?;
-                or_null(self.stores.get_chain(call, id, known).await)
-            }
-            Op::UpdateChain => {
-                let update: Option<schema::ChainUpdate> = given.data();
-                let (call, options) = self.call(&mut given, OptionsFor::Update);
-                let metadata = update.as_ref().and_then(|update| update.metadata.as_ref());
-                self.guard_object(&mut given, GuardKind::Chain, metadata);
-                self.stores.update_chain(call, id, &given.one(update)?, options.if_version).await
-            }
-            Op::DeleteChain => {
-                let call = self.only_call(&mut given)?;
-                nothing(self.stores.delete_chain(call, id).await)
-            }
-            Op::ListChains => {
-                let (call, options) = self.call(&mut given, OptionsFor::List);
-                given.one(Some(()))?;
-                list(self.stores.list_chains(call, id, listing(&options)).await)
-            }
-            Op::CreateStep => {
-                let data: Option<schema::StepData> = given.data();
-                let (call, options) = self.call(&mut given, OptionsFor::Create);
-                self.guard_object(&mut given, GuardKind::Inputs, data.as_ref().map(|data| &data.inputs));
-                self.stores.create_step(call, id, given.one(data)?, options.idempotency_key.as_deref()).await
-            }
-            Op::GetStep => {
-                let call = self.only_call(&mut given)?;
-                or_null(self.stores.get_step(call, id, known).await)
-            }
-            Op::UpdateStep => {
-                let update: Option<schema::StepUpdate> = given.data();
-                let (call, options) = self.call(&mut given, OptionsFor::Update);
-                self.guard_object(
-                    &mut given,
-                    GuardKind::Inputs,
-                    update.as_ref().and_then(|update| update.inputs.as_ref()),
-                );
-                self.guard_result(&mut given, update.as_ref().and_then(|update| update.result.as_ref()));
-                self.stores.update_step(call, id, &given.one(update)?, options.if_version).await
-            }
-            Op::DeleteStep => {
-                let call = self.only_call(&mut given)?;
-                nothing(self.stores.delete_step(call, id).await)
-            }
-            Op::ListSteps => {
-                let (call, options) = self.call(&mut given, OptionsFor::List);
-                given.one(Some(()))?;
-                list(self.stores.list_steps(call, id, listing(&options)).await)
-            }
-            Op::AppendEvent => {
-                let event: Option<CustomEvent> = given.data();
-                let (call, _) = self.call(&mut given, OptionsFor::Call);
-                self.stores.append_event(call, id, &given.one(event)?).await
-            }
-            Op::Events => {
-                let query = given.events();
-                let (call, _) = self.call(&mut given, OptionsFor::Call);
-                self.stores.events(call, &events_query(given.one(query)?)).await
+    /// *Errors*: every one of the contract.
+    pub fn perform(self: &Arc<Self>, request: Request) -> Run<Result<String>> {
+        match request.operation.area() {
+            Area::Records => self.perform_record(request).unwrap_or_else(|error| Run::now(Err(error))),
+            area => {
+                let storage = Arc::clone(self);
+                Run::later(async move { storage.perform_other(area, &request).await })
             }
         }
     }
 
-    fn call(&self, given: &mut Given<'_>, which: OptionsFor) -> (Call, Options) {
-        let options = given.options(which);
-        let timeout_ms = options.timeout_ms.map_or(self.timeout_ms, whole_ms);
-        (Call { deadline: self.clock.now().plus_ms(timeout_ms) }, options)
+    async fn perform_other(&self, area: Area, request: &Request) -> Result<String> {
+        match area {
+            Area::Collections => Box::pin(self.perform_collection(request)).await,
+            Area::Kv => Box::pin(self.perform_kv(request)).await,
+            Area::Breakers => self.breakers.perform(request).await,
+            Area::Life => self.perform_life(request).await,
+            Area::Feed => self.perform_feed(request).await,
+            Area::Queues => self.perform_queue(request).await,
+            Area::Caches => self.perform_cache(request).await,
+            Area::Resilience => self.perform_resilience(request).await,
+            Area::Services => self.perform_service(request).await,
+            Area::Records => Err(Error::internal("an operation that is performed elsewhere")),
+        }
     }
 
-    fn only_call(&self, given: &mut Given<'_>) -> Result<Call> {
+    /// Does what is left of a call: to its end where nothing waits, else as far as its owner polls it.
+    pub(crate) fn go(
+        &self,
+        rest: impl Future<Output = Result<String>> + Send + 'static,
+    ) -> Run<Result<String>> {
+        if self.stores.info().immediate {
+            let answer = poll_now(pin!(rest));
+            return Run::now(answer.unwrap_or_else(|| Err(Error::internal("memory had to wait"))));
+        }
+        Run::later(rest)
+    }
+
+    pub(crate) fn call(&self, given: &mut Given<'_>, which: OptionsFor) -> (Call, Options) {
+        let options = given.options(which);
+        (self.call_within(options.timeout_ms), options)
+    }
+
+    /// A call that waits so long, or as long as this storage's do.
+    pub(crate) fn call_within(&self, timeout_ms: Option<f64>) -> Call {
+        let timeout_ms = timeout_ms.map_or(self.timeout_ms, whole_ms);
+        let now = self.clock.now();
+        self.stores.begin(now);
+        Call { deadline: now.plus_ms(timeout_ms) }
+    }
+
+    /// Options of a call on a queue or a cache, and how long each of its round trips may take, in ms.
+    pub(crate) fn plain_call(&self, given: &mut Given<'_>, which: PlainFor) -> (Call, u64, PlainOptions) {
+        let options = given.own_options(|input, limits| schema::plain_options(which, input, limits));
+        let timeout_ms = options.timeout_ms.map_or(self.timeout_ms, whole_ms);
+        (Call { deadline: self.clock.now().plus_ms(timeout_ms) }, timeout_ms, options)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A call that may take so long.
+    pub(crate) fn call_for(&self, timeout_ms: Option<f64>) -> Call {
+        let timeout_ms = timeout_ms.map_or(self.timeout_ms, whole_ms);
+        Call { deadline: self.clock.now().plus_ms(timeout_ms) }
+    }
+
+    pub(crate) fn only_call(&self, given: &mut Given<'_>) -> Result<Call> {
         let (call, _) = self.call(given, OptionsFor::Call);
         given.one(Some(call))
     }
 
-    fn guard_object(&self, given: &mut Given<'_>, kind: GuardKind, value: Option<&JsonObject>) {
+    pub(crate) fn guard_object(&self, given: &mut Given<'_>, kind: GuardKind, value: Option<&JsonObject>) {
         if let Some(value) = value {
             given.guarded(self.stores.guards().check(kind, value.text()));
         }
     }
 
-    fn guard_result(&self, given: &mut Given<'_>, value: Option<&Json>) {
+    pub(crate) fn guard_result(&self, given: &mut Given<'_>, value: Option<&Json>) {
         if let Some(value) = value {
             given.guarded(self.stores.guards().check(GuardKind::Result, value.text()));
         }
@@ -307,33 +318,20 @@ fn whole_ms(ms: f64) -> u64 {
     ms.ceil() as u64
 }
 
-fn or_null(answer: Result<Option<String>>) -> Result<String> {
-    answer.map(|text| text.unwrap_or_else(|| "null".to_owned()))
+/// Makes changes anew by the stores of a storage, for as long as there is one.
+struct Again {
+    stores: Weak<Stores>,
+    clock: Arc<dyn Clock>,
+    timeout_ms: u64,
 }
 
-fn nothing(answer: Result<()>) -> Result<String> {
-    answer.map(|()| String::new())
-}
-
-fn list(answer: Result<Vec<String>>) -> Result<String> {
-    answer.map(|items| format!("[{}]", items.join(",")))
-}
-
-fn listing(options: &Options) -> Listing {
-    let limit = options.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-    Listing { descending: options.order == Order::Desc, limit }
-}
-
-fn events_query(options: EventsOptions) -> EventsQuery {
-    let bound =
-        |text: Option<String>| text.map(|text| Timestamp::parse(&text).map_or(Bound::Event(text), Bound::At));
-    EventsQuery {
-        limit: usize::try_from(options.limit()).unwrap_or(usize::MAX),
-        session_id: options.session_id,
-        user_id: options.user_id,
-        after: bound(options.after),
-        before: bound(options.before),
-        types: options.types,
-        cursor: options.cursor,
+impl Redo for Again {
+    fn redo(&self, log: &Key, event: &str) -> Pin<Box<dyn Future<Output = Result<()>> + Send>> {
+        let (stores, log, event) = (Weak::clone(&self.stores), log.name.clone(), event.to_owned());
+        let call = Call { deadline: self.clock.now().plus_ms(self.timeout_ms) };
+        Box::pin(async move {
+            let stores = stores.upgrade().ok_or_else(Error::closed)?;
+            stores.redo(call, &log, &event).await
+        })
     }
 }

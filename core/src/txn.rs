@@ -4,10 +4,15 @@
 //! first; when all hold, its effects are applied in order and its queries answered, all in one atomic
 //! step. When one does not hold nothing is applied, and the `witness` queries are answered instead, so
 //! that the caller sees what is there.
+//!
+//! A transaction may be run again when its answer was lost. One that appends to a log carries a [`Mark`], and
+//! the log remembers it: run again as `repeated`, it is not applied twice but answered anew.
 
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
+use crate::command::{Bytes, Command, Data};
+use crate::id::Mark;
 use crate::key::{Key, Name, Partition};
 
 /// A small atomic step. See the module's text for the order in which its parts count.
@@ -20,14 +25,26 @@ pub struct Txn {
     pub witness: Vec<Query>,
     /// When the caller stops waiting. A backend answers or fails by then.
     pub deadline: Timestamp,
+    /// What this write is known by; without one it is not known again.
+    pub mark: Option<Mark>,
+    /// It may have been applied already. If one of the last [`REMEMBERED`] entries of its log carries its mark (or
+    /// if the log is there at all, where the transaction opens the record), nothing is checked and nothing
+    /// applied: the effects' replies are given as they were, or as they are by now, and the queries are answered.
+    pub repeated: bool,
+    /// It may be applied later and answered from what is known here, when the backend is away.
+    pub deferrable: bool,
 }
+
+/// How many entries of a log are looked through for a mark.
+pub const REMEMBERED: u64 = 1_000;
 
 impl Txn {
     /// A transaction that does nothing yet.
     #[must_use]
     pub fn new(partition: Partition, deadline: Timestamp) -> Self {
         let (checks, effects, queries, witness) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { partition, checks, effects, queries, witness, deadline }
+        let (mark, repeated, deferrable) = (None, false, false);
+        Self { partition, checks, effects, queries, witness, deadline, mark, repeated, deferrable }
     }
 
     /// One that only asks.
@@ -38,7 +55,32 @@ impl Txn {
 
     #[must_use]
     pub fn is_read(&self) -> bool {
-        self.effects.is_empty()
+        self.effects.iter().all(|effect| matches!(effect, Effect::Do { command, .. } | Effect::Try { command, .. } if !command.writes()))
+    }
+
+    /// Commands that may not fit and what they need, and nothing else.
+    #[must_use]
+    pub fn tries(&self) -> bool {
+        self.effects.iter().any(|effect| matches!(effect, Effect::Try { .. }))
+            || self.queries.iter().chain(&self.witness).any(|query| matches!(query, Query::Ask { .. }))
+    }
+
+    /// The log that remembers this transaction, and whether it begins with it.
+    #[must_use]
+    pub fn remembered_in(&self) -> Option<(&Key, bool)> {
+        self.mark?;
+        let log = self.effects.iter().find_map(|effect| match effect {
+            Effect::Append { key, .. } => Some(key),
+            _ => None,
+        })?;
+        let opened = |effect: &Effect| matches!(effect, Effect::Open { key, .. } if key == log);
+        Some((log, self.effects.iter().any(opened)))
+    }
+
+    /// What its entries carry: nothing where it begins the log, which then tells by itself that it was applied.
+    #[must_use]
+    pub fn carried(&self) -> Option<Mark> {
+        self.mark.filter(|_| self.remembered_in().is_some_and(|(_, begins)| !begins))
     }
 }
 
@@ -58,6 +100,32 @@ pub enum Check {
         key: Key,
         field: Name,
         with: String,
+    },
+    /// The key holds this text.
+    Holds {
+        key: Key,
+        text: Bytes,
+    },
+    /// There is no such key.
+    Gone {
+        key: Key,
+    },
+    /// A consumer of a stream's group has nothing pending.
+    Idle {
+        key: Key,
+        group: Name,
+        consumer: Name,
+    },
+    /// The member is in the index, with a score of `by` or less.
+    Due {
+        key: Key,
+        member: Name,
+        by: u64,
+    },
+    /// No member of the index has a score below this.
+    Clear {
+        key: Key,
+        below: u64,
     },
 }
 
@@ -81,12 +149,26 @@ pub enum Effect {
     Delete { key: Key },
     /// Moves a record's deadline forward, never backward. Replies with the deadline that then holds.
     Slide { key: Key, until: Until },
+    /// Begins a record if it is not there, else moves its deadline forward. Comes after its other effects.
+    Hold { key: Key, until: Until },
+    /// Takes fields out of a record and puts those that are there into one field of another, as a [`Bundle`].
+    Move { key: Key, fields: Vec<Name>, to: Key, field: Name },
     /// Adds a member to an index, or moves it to another score.
     Add { key: Key, member: Name, score: u64 },
+    /// Adds a member to an index, or moves it to a lower score, never to a higher one.
+    Lower { key: Key, member: Name, score: u64 },
     /// Takes a member out of an index.
     Remove { key: Key, member: Name },
     /// Appends to a record's log, which keeps its last `keep` entries, and to a feed. Replies with the position.
     Append { key: Key, text: Arc<str>, keep: u64, feed: Feed },
+    /// Does something with a plain value, even if that is only to look. Replies with what it answers.
+    Do { key: Key, command: Command },
+    /// The same for what may not fit: then it changes nothing and replies with a fault, and the other effects stay.
+    ///
+    /// A transaction with such an effect, or with [`Query::Ask`], has no other effects and questions.
+    Try { key: Key, command: Command },
+    /// Appends to a feed alone, in the name of a log that is no longer there.
+    Announce { feed: Feed, origin: Name, position: u64, text: Arc<str> },
 }
 
 /// Where a log's entries are gathered with those of other logs. It keeps about `keep` entries (never
@@ -96,6 +178,8 @@ pub struct Feed {
     pub key: Key,
     pub keep: u64,
     pub until: Timestamp,
+    /// A second feed that gathers the same, kept alike.
+    pub also: Option<Key>,
 }
 
 /// A question.
@@ -105,10 +189,30 @@ pub enum Query {
     Record { key: Key, fields: Vec<Name> },
     /// Members of an index by score (equal scores: by bytes), beginning after `skip` of them.
     Members { key: Key, descending: bool, skip: u64, limit: u64 },
+    /// Members of an index whose scores are all the same, by their bytes, from one to another.
+    Between { key: Key, range: Between, descending: bool, limit: u64 },
+    /// How many members of such an index begin with this ASCII letter.
+    Count { key: Key, first: char },
+    /// Members of an index with a score of `by` or less, the lowest first, with their scores.
+    Due { key: Key, by: u64, limit: u64 },
     /// Entries of a record's log: of the `limit` positions after one, those that are kept.
     Log { key: Key, after: u64, limit: u64 },
     /// Entries of a feed after a position.
     Entries { key: Key, after: Position, limit: u64 },
+    /// What time the backend has; the key only says where it is asked.
+    Now { key: Key },
+    /// A command that changes nothing; what does not fit answers a fault.
+    Ask { key: Key, command: Command },
+    /// The newest entry of a feed. Answered as [`Query::Entries`] is.
+    Newest { key: Key },
+}
+
+/// A range of members by their bytes; neither end is part of it.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Between {
+    pub after: Name,
+    /// Empty is no bound.
+    pub before: Name,
 }
 
 /// A place in a feed; opaque above the backends, but ordered.
@@ -120,12 +224,17 @@ pub struct Position(pub u64, pub u64);
 pub enum Reply {
     Record(Fields),
     Members(Vec<Name>),
+    Scored(Vec<(Name, u64)>),
+    Count(u64),
     Log(Log),
     Entries(Vec<Entry>),
     /// Where an entry was appended.
     Position(u64),
     /// When the record goes.
     Until(Until),
+    Now(Timestamp),
+    /// What a command answered.
+    Data(Data),
 }
 
 /// Fields as asked for, in that order. A record that does not exist has none.
@@ -161,4 +270,31 @@ pub enum Outcome {
     Committed(Vec<Reply>),
     /// The check of this index did not hold. Nothing was applied; these answer the witness queries.
     Refused(usize, Vec<Reply>),
+}
+
+/// Fields of a record as one text: `<name> <bytes>:<text>`, one behind the other.
+#[derive(Debug, Clone, Copy)]
+pub struct Bundle<'a>(pub &'a str);
+
+impl<'a> Iterator for Bundle<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, rest) = self.0.split_once(' ')?;
+        let (length, rest) = rest.split_once(':')?;
+        let (text, rest) = rest.split_at_checked(length.parse().ok()?)?;
+        self.0 = rest;
+        Some((name, text))
+    }
+}
+
+impl Bundle<'_> {
+    /// Adds a field to a bundle's text. No name of a field has a blank in it.
+    pub fn push(bundle: &mut String, name: &str, text: &str) {
+        bundle.push_str(name);
+        bundle.push(' ');
+        bundle.push_str(&text.len().to_string());
+        bundle.push(':');
+        bundle.push_str(text);
+    }
 }

@@ -10,11 +10,13 @@
 mod support;
 
 use flowkeep_core::error::Code;
+use std::sync::Arc;
+
 use flowkeep_core::storage::Storage;
 use serde_json::{Value, json};
 use support::call;
 
-async fn storages() -> Vec<(&'static str, Storage)> {
+async fn storages() -> Vec<(&'static str, Arc<Storage>)> {
     let backends = support::backends().await;
     backends.into_iter().map(|(name, backend)| (name, support::storage(backend, "{}"))).collect()
 }
@@ -23,7 +25,7 @@ fn id(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap_or_else(|| panic!("{name} in {value}")).to_owned()
 }
 
-async fn chain_with_steps(storage: &Storage, count: usize) -> (String, String, Vec<String>) {
+async fn chain_with_steps(storage: &Arc<Storage>, count: usize) -> (String, String, Vec<String>) {
     let session = id(&call(storage, "createSession", "u", "{}", "").await.unwrap(), "sessionId");
     let chain = id(&call(storage, "createChain", &session, r#"{"title":"c"}"#, "").await.unwrap(), "chainId");
     let mut steps = Vec::new();

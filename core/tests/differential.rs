@@ -14,10 +14,16 @@ use std::sync::Arc;
 use fastrand::Rng;
 use flowkeep_core::backend::Backend;
 use flowkeep_core::clock::{Clock, SystemClock, Timestamp};
+use flowkeep_core::command::{Command, Data, Line, When};
+use flowkeep_core::id::Mark;
 use flowkeep_core::key::{Key, Name, Partition, Space};
-use flowkeep_core::txn::{Check, Effect, Entry, Feed, Outcome, Position, Query, Reply, Txn, Until};
+use flowkeep_core::txn::{
+    Between, Bundle, Check, Effect, Entry, Feed, Outcome, Position, Query, Reply, Txn, Until,
+};
 
 const STEPS: usize = 50;
+/// How often a line lends a text.
+const LIMIT: u64 = 3;
 const FIELDS: [&str; 5] = ["s", "c1", "c2", "p11", "k:{x}*"];
 
 /// Generates programs over few keys, so that transactions meet.
@@ -54,15 +60,27 @@ impl Programs {
 
     fn check(&mut self) -> Check {
         let (key, field) = (self.key("t"), self.field());
-        match self.rng.u8(0..3) {
+        match self.rng.u8(0..5) {
             0 => Check::Absent { key, field },
             1 => Check::Present { key, field },
+            2 => Check::Due { key: self.key("u"), member: self.member(), by: self.rng.u64(0..4) },
+            3 => Check::Clear { key: self.key("u"), below: self.rng.u64(0..4) },
             _ => Check::Begins { key, field, with: self.text().chars().take(self.rng.usize(0..4)).collect() },
         }
     }
 
+    fn member(&mut self) -> Name {
+        format!("m{}", self.rng.u8(0..5)).into()
+    }
+
+    /// A member of an index whose scores are all the same.
+    fn letter(&mut self) -> Name {
+        (*self.rng.choice(["a", "a1", "ab", "b", "b\u{e9}", "c"].iter()).unwrap()).into()
+    }
+
     fn feed(&mut self) -> Feed {
-        Feed { key: self.key("f"), keep: 1_000, until: self.now.plus_ms(3_600_000) }
+        let also = self.rng.bool().then(|| self.key("f"));
+        Feed { key: self.key("f"), keep: 1_000, until: self.now.plus_ms(3_600_000), also }
     }
 
     /// Records are begun before they are written to: so a record's effects come with the check that it is there.
@@ -77,10 +95,15 @@ impl Programs {
         }
         for _ in 0..self.rng.usize(0..4) {
             let key = key.clone();
-            txn.effects.push(match self.rng.u8(0..4) {
+            txn.effects.push(match self.rng.u8(0..6) {
                 0 => Effect::Put { key, field: self.field(), text: self.text().into() },
                 1 => Effect::Drop { key, fields: vec![self.field(), self.field()] },
                 2 => Effect::Slide { key, until: self.until() },
+                3 => Effect::Hold { key, until: self.until() },
+                4 => {
+                    let fields = (0..self.rng.usize(1..4)).map(|_| self.field()).collect();
+                    Effect::Move { key, fields, to: self.key("a"), field: self.field() }
+                }
                 _ => Effect::Append {
                     key,
                     text: self.text().into(),
@@ -94,10 +117,78 @@ impl Programs {
         }
     }
 
+    /// A text or a line, each in a space of its own. Leases are over at once, or last longer than the program.
+    fn command(&mut self) -> Effect {
+        let value = |text: String| text.into_bytes().into();
+        if self.rng.bool() {
+            let command = match self.rng.u8(0..6) {
+                0 => Command::Delete,
+                1 => Command::Exists,
+                2 | 3 => Command::Get,
+                _ => Command::Set {
+                    value: value(self.text()),
+                    until: self.until(),
+                    when: *self.rng.choice([When::Always, When::Absent, When::Present].iter()).unwrap(),
+                },
+            };
+            return Effect::Do { key: self.key("cache:"), command };
+        }
+        let lease = Name::from(format!("l{}", self.rng.u8(0..5)));
+        let ms = if self.rng.bool() { 0 } else { 3_600_000 };
+        let limit = LIMIT;
+        let line = match self.rng.u8(0..20) {
+            0..=5 => {
+                Line::Put { text: value(self.text()), most: self.rng.bool().then(|| self.rng.u64(0..5)) }
+            }
+            6..=10 => Line::Take { lease, ms, limit },
+            11 => Line::Settle { lease },
+            12 | 13 => Line::GiveBack { lease, counts: self.rng.bool(), limit },
+            14 => Line::Bury { lease },
+            15 => Line::Extend { lease, ms },
+            16 => Line::Count,
+            17 => Line::Close { closed: self.rng.u8(0..4) == 0 },
+            18 => Line::Dead { skip: self.rng.u64(0..3), limit: self.rng.u64(0..4) },
+            _ => Line::Revive { count: self.rng.u64(0..3) },
+        };
+        Effect::Do { key: self.key("queue:"), command: Command::Line(line) }
+    }
+
+    /// Only commands: alone they are sent in other ways than among other effects.
+    fn commands(&mut self, partition: Partition) -> Txn {
+        let mut txn = Txn::new(partition, SystemClock.now().plus_ms(60_000));
+        if self.rng.u8(0..4) == 0 {
+            let (key, text) = (self.key("cache:"), self.text().into_bytes().into());
+            txn.checks.push(Check::Holds { key, text });
+        }
+        txn.effects = (0..self.rng.usize(1..4)).map(|_| self.command()).collect();
+        txn
+    }
+
     fn query(&mut self) -> Query {
-        match self.rng.u8(0..4) {
+        match self.rng.u8(0..10) {
+            9 => Query::Newest { key: self.key("f") },
+            8 => Query::Now { key: self.key("t") },
+            4 => {
+                let (after, before) = (self.letter(), self.letter());
+                let bounds = [Name::default(), after];
+                let range = Between { after: self.rng.choice(bounds).unwrap(), before };
+                Query::Between {
+                    key: self.key("l"),
+                    range,
+                    descending: self.rng.bool(),
+                    limit: self.rng.u64(1..5),
+                }
+            }
+            5 => Query::Count { key: self.key("l"), first: self.rng.choice(['a', 'b', 'z']).unwrap() },
+            6 => Query::Due { key: self.key("u"), by: self.rng.u64(0..4), limit: self.rng.u64(1..4) },
+            7 => Query::Between {
+                key: self.key("l"),
+                range: Between::default(),
+                descending: self.rng.bool(),
+                limit: self.rng.u64(1..5),
+            },
             0 => Query::Record {
-                key: self.key("t"),
+                key: if self.rng.bool() { self.key("t") } else { self.key("a") },
                 fields: (0..self.rng.usize(1..4)).map(|_| self.field()).collect(),
             },
             1 => Query::Members {
@@ -112,6 +203,9 @@ impl Programs {
     }
 
     fn txn(&mut self, partition: Partition) -> Txn {
+        if self.rng.bool() {
+            return self.commands(partition);
+        }
         let mut txn = Txn::new(partition, SystemClock.now().plus_ms(60_000));
         for _ in 0..self.rng.usize(0..3) {
             let check = self.check();
@@ -121,20 +215,47 @@ impl Programs {
             self.on_record(&mut txn);
         }
         for _ in 0..self.rng.usize(0..2) {
-            let (key, member) = (self.key("u"), Name::from(format!("m{}", self.rng.u8(0..5))));
-            txn.effects.push(if self.rng.bool() {
-                Effect::Add { key, member, score: self.rng.u64(0..4) }
-            } else {
-                Effect::Remove { key, member }
+            let (key, member, score) = (self.key("u"), self.member(), self.rng.u64(0..4));
+            txn.effects.push(match self.rng.u8(0..8) {
+                0 => Effect::Lower { key, member, score },
+                1 => Effect::Add { key: self.key("l"), member: self.letter(), score: 0 },
+                2 => Effect::Remove { key: self.key("l"), member: self.letter() },
+                3 => Effect::Announce {
+                    feed: self.feed(),
+                    origin: member,
+                    position: score,
+                    text: self.text().into(),
+                },
+                // Fields of a record that nobody begins: it goes with its last field.
+                4 => Effect::Put { key: self.key("k"), field: self.field(), text: self.text().into() },
+                5 => Effect::Drop { key: self.key("k"), fields: vec![self.field()] },
+                6 => Effect::Remove { key, member },
+                _ => Effect::Add { key, member, score },
             });
+        }
+        if self.rng.u8(0..4) == 0 {
+            let command = self.command();
+            txn.effects.push(command);
         }
         txn.queries = (0..self.rng.usize(0..3)).map(|_| self.query()).collect();
         txn.witness = (0..self.rng.usize(0..3)).map(|_| self.query()).collect();
+        // Few marks, so that a repeat finds one of an earlier transaction now and then.
+        txn.mark = self.rng.bool().then(|| Mark::new(self.rng.u64(0..6)));
+        txn.repeated = self.rng.u8(0..4) == 0;
         txn
     }
 }
 
-/// A feed's positions come from each backend's clock: only their order is compared.
+#[test]
+fn a_bundle_reads_back_as_it_was_made() {
+    let fields = [("p1", "1.a - 0:{}"), ("", ""), ("p2", "\u{fc} 3:x\r\n"), ("k:{x}*", "p 1:")];
+    let mut text = String::new();
+    fields.iter().for_each(|(name, field)| Bundle::push(&mut text, name, field));
+    assert_eq!(Bundle(&text).collect::<Vec<_>>(), fields);
+    assert_eq!(Bundle("p1 9:short").count(), 0);
+}
+
+/// A feed's positions come from each backend's clock: only their order is compared. So does what is left of a lease.
 fn comparable(outcome: Outcome) -> Outcome {
     let replies = |replies: Vec<Reply>| {
         let plain = |reply| match reply {
@@ -147,6 +268,14 @@ fn comparable(outcome: Outcome) -> Outcome {
                         .collect(),
                 )
             }
+            Reply::Now(at) => {
+                assert!(at.0.abs_diff(SystemClock.now().0) < 60_000, "the clocks of one machine agree");
+                Reply::Now(Timestamp(0))
+            }
+            Reply::Data(Data::List(items)) => Reply::Data(Data::List(match items.as_slice() {
+                [Data::Nil, Data::Int(left)] if *left > 0 => vec![Data::Nil, Data::Int(1)],
+                _ => items,
+            })),
             other => other,
         };
         replies.into_iter().map(plain).collect()

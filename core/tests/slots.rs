@@ -10,20 +10,27 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use flowkeep_core::backend::{Backend, Info};
+use flowkeep_core::backend::{Backend, Info, Wait};
+use flowkeep_core::clock::Timestamp;
+use flowkeep_core::command::{Command, Line};
 use flowkeep_core::error::Result;
-use flowkeep_core::redis::{Call, Link, Redis, Replies};
+use flowkeep_core::key::{Key, Space};
+use flowkeep_core::redis::{Call, Hints, Link, Redis, Replies};
 use flowkeep_core::run::Run;
-use flowkeep_core::txn::{Outcome, Txn};
+use flowkeep_core::topic::{Subscription, Topic};
+use flowkeep_core::txn::{Check, Effect, Outcome, Txn};
 
-/// Redis' hash slot: CRC-16/XMODEM of the tag, modulo 16,384
+/// Redis' hash slot: CRC-16/XMODEM of the tag, or of the whole key without one, modulo 16,384
 /// (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>).
 fn slot(key: &[u8]) -> u16 {
-    let open = key.iter().position(|byte| *byte == b'{').unwrap();
-    let close = open + key[open..].iter().position(|byte| *byte == b'}').unwrap();
-    let crc = key[open + 1..close].iter().fold(0u16, |crc, byte| {
+    let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
+        let inside = &key[open + 1..];
+        inside.iter().position(|byte| *byte == b'}').map(|close| &inside[..close])
+    });
+    let crc = tag.filter(|tag| !tag.is_empty()).unwrap_or(key).iter().fold(0u16, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
             if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
         })
@@ -37,6 +44,26 @@ struct Nowhere;
 impl Link for Nowhere {
     fn call(&self, _: Call) -> Replies {
         panic!("nothing is sent")
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(0)
+    }
+
+    fn sleep_until(&self, _: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn listen(&self, _: &Hints) {}
+
+    fn hears(&self) -> bool {
+        false
+    }
+
+    fn heed(&self, _: &str) {}
+
+    fn is_sharded(&self) -> bool {
+        false
     }
 }
 
@@ -52,6 +79,14 @@ impl Backend for Watched {
         self.inner.run(txn)
     }
 
+    fn wait(&self, wait: Wait) -> Run<Result<bool>> {
+        self.inner.wait(wait)
+    }
+
+    fn subscribe(&self, topic: Topic) -> Subscription {
+        self.inner.subscribe(topic)
+    }
+
     fn info(&self) -> Info {
         self.inner.info()
     }
@@ -61,7 +96,7 @@ impl Backend for Watched {
 fn keys(bytes: &[u8]) -> Vec<Vec<u8>> {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let parts: Vec<&str> = text.split("\r\n").collect();
-    let tagged = |part: &&&str| part.starts_with("flowkeep:");
+    let tagged = |part: &&&str| part.starts_with("flowkeep:") || part.starts_with("{flowkeep:");
     parts.iter().filter(tagged).map(|key| key.as_bytes().to_vec()).collect()
 }
 
@@ -103,10 +138,21 @@ async fn every_transaction_has_one_slot() {
         for query in [of_session, of_user] {
             support::call(&storage, "events", "", &query, "").await.unwrap();
         }
+        for (name, parent) in
+            [("querySessions", user), ("queryChains", session.as_str()), ("querySteps", chain.as_str())]
+        {
+            let query = serde_json::json!({ "parent": parent }).to_string();
+            support::call(&storage, name, "", &query, "").await.unwrap();
+        }
+        call("updateSession", session.clone(), r#"{"state":"paused"}"#, "").await;
+        call("sessionCounts", user.into(), "", "").await;
+        call("sweep", String::new(), "", r#"{"partitions":2}"#).await;
         call("deleteStep", other, "", "").await;
         call("deleteChain", chain, "", "").await;
         call("deleteSession", session, "", "").await;
         call("deleteSession", id(&keyed, "sessionId"), "", "").await;
+        call("createSession", user.into(), "{}", r#"{"idempotencyKey":"k"}"#).await;
+        call("eraseUser", user.into(), "", "").await;
     }
 
     let redis = Redis::new(Arc::new(Nowhere), "flowkeep:").unwrap();
@@ -117,5 +163,135 @@ async fn every_transaction_has_one_slot() {
         let slots: BTreeSet<u16> = keys.iter().map(|key| slot(key)).collect();
         let tag = format!("{{{}}}", txn.partition.number());
         assert_eq!(slots, BTreeSet::from([slot(tag.as_bytes())]), "{txn:?}: {keys:?}");
+    }
+}
+
+/// Plain keys and what stands beside them, whatever they are called.
+#[test]
+fn a_plain_key_and_its_companions_share_a_slot() {
+    let redis = Redis::new(Arc::new(Nowhere), "flowkeep:").unwrap();
+    let names = [
+        "a",
+        "a:b",
+        "{",
+        "}",
+        "{}",
+        "{a}",
+        "a{b}c",
+        "}{",
+        "{{a}}",
+        "%7B",
+        "a%",
+        "ü{\u{1F600}}",
+        "{flowkeep:queue:a}:leases",
+    ];
+    let mut spelled = BTreeSet::new();
+    for name in names {
+        let key = Key::new(Space("queue:"), name);
+        let mut txn = Txn::new(key.alone(), Timestamp(1));
+        let beside = key.beside(Space("queue:more"));
+        assert_eq!(beside.alone(), key.alone());
+        txn.checks.push(Check::Holds { key: beside, text: Arc::from(&b"x"[..]) });
+        txn.effects.push(Effect::Do { key: key.clone(), command: Command::Line(Line::Count) });
+        let found = keys(&redis.requests(&txn).unwrap().bytes);
+        assert_eq!(found.len(), 7, "{found:?}");
+        let plain = found.iter().find(|key| key.starts_with(b"flowkeep:")).unwrap();
+        assert!(!plain.contains(&b'{') && !plain.contains(&b'}'), "its whole text is hashed: {name}");
+        let slots: BTreeSet<u16> = found.iter().map(|key| slot(key)).collect();
+        assert_eq!(slots, BTreeSet::from([slot(plain)]), "{name}: {found:?}");
+        spelled.extend(found);
+    }
+    assert_eq!(spelled.len(), names.len() * 7, "no two names meet");
+}
+
+#[tokio::test]
+async fn every_transaction_of_a_collection_has_one_slot() {
+    let watched = Arc::new(Watched { inner: support::memory(), seen: Mutex::default() });
+    let storage = support::storage(Arc::clone(&watched) as Arc<dyn Backend>, "{}");
+    for name in ["routes", "a:{b}", "{}"] {
+        let definition = serde_json::json!({
+            "name": name, "id": "id", "unique": [["path"]], "lookup": ["hash"], "orderBy": "n", "sets": ["kind"],
+        });
+        let call = async |operation: &str, more: serde_json::Value| {
+            let mut args = serde_json::json!({ "definition": definition });
+            args.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            support::call(&storage, operation, "", &args.to_string(), "").await
+        };
+        let record = |id: &str| serde_json::json!({ "record": { "id": id, "path": id, "hash": "{h}", "n": 1, "kind": "}{" } });
+        call("collection.create", record("a")).await.unwrap();
+        // Refused: its key is held.
+        call("collection.create", record("b")).await.unwrap_err();
+        let update = serde_json::json!({ "id": "a", "record": { "hash": "{i}" } });
+        call("collection.update", update).await.unwrap();
+        call("collection.put", record("a")).await.unwrap();
+        for (operation, by, value) in [("collection.getBy", "hash", "{h}"), ("collection.in", "kind", "}{")] {
+            call(operation, serde_json::json!({ "by": by, "value": value })).await.unwrap();
+        }
+        for operation in ["collection.list", "collection.count", "collection.verify", "collection.repair"] {
+            call(operation, serde_json::json!({})).await.unwrap();
+        }
+        call("collection.delete", serde_json::json!({ "id": "a" })).await.unwrap();
+    }
+    let redis = Redis::new(Arc::new(Nowhere), "flowkeep:").unwrap();
+    let seen = watched.seen.lock().unwrap();
+    assert!(seen.len() > 40, "{}", seen.len());
+    for txn in seen.iter() {
+        let keys = keys(&redis.requests(txn).unwrap().bytes);
+        let slots: BTreeSet<u16> = keys.iter().map(|key| slot(key)).collect();
+        let tag = format!("{{{}}}", txn.partition.number());
+        assert_eq!(slots, BTreeSet::from([slot(tag.as_bytes())]), "{txn:?}: {keys:?}");
+    }
+}
+
+/// Calls on plain values: each transaction has one slot, of its own or of its partition.
+#[tokio::test]
+async fn every_transaction_on_plain_values_has_one_slot() {
+    let watched = Arc::new(Watched { inner: support::memory(), seen: Mutex::default() });
+    let storage = support::storage(Arc::clone(&watched) as Arc<dyn Backend>, "{}");
+    for name in ["a", "a:{b}", "{}", "}{", "%7B", "/"] {
+        let text = serde_json::json!(name).to_string();
+        let place = serde_json::json!({ "service": name, "table": name }).to_string();
+        let one = serde_json::json!({ "service": name, "table": name, "key": name }).to_string();
+        let service = serde_json::json!({ "service": name }).to_string();
+        let request = r#"{"request":{"method":"GET","url":"/"}}"#;
+        for (call, about, data, options) in [
+            ("queue.push", &text, "1", r#"{"maxLength":5}"#),
+            ("queue.push", &text, "2", ""),
+            ("queue.take", &text, "", r#"{"timeoutSeconds":0}"#),
+            ("queue.ack", &text, r#""lease""#, ""),
+            ("queue.nack", &text, r#""lease""#, ""),
+            ("queue.extend", &text, r#""lease""#, ""),
+            ("queue.length", &text, "", ""),
+            ("queue.deadLetters", &text, "", ""),
+            ("queue.requeue", &text, "", ""),
+            ("queue.close", &text, "true", ""),
+            ("cache.set", &text, "1", r#"{"ttlSeconds":9}"#),
+            ("cache.get", &text, "", ""),
+            ("cache.exists", &text, "", ""),
+            ("cache.delete", &text, "", ""),
+            ("cache.getOrSet", &text, "", ""),
+            ("cache.land", &text, "1", r#"{"token":"t","staleSeconds":9,"ttlSeconds":9}"#),
+            ("cache.giveUp", &text, r#""t""#, ""),
+            ("table.set", &one, "1", r#"{"ttlSeconds":0.001}"#),
+            ("table.set", &one, "1", ""),
+            ("table.get", &one, "", ""),
+            ("table.delete", &one, "", ""),
+            ("table.data", &place, "", ""),
+            ("table.clear", &place, "", ""),
+            ("history.record", &service, request, ""),
+            ("history.data", &service, "", ""),
+            ("history.length", &service, "", ""),
+            ("history.clear", &service, "", ""),
+        ] {
+            support::call_about(&storage, call, about, data, options).await.unwrap();
+        }
+    }
+    let redis = Redis::new(Arc::new(Nowhere), "flowkeep:").unwrap();
+    let seen = watched.seen.lock().unwrap();
+    assert!(seen.len() > 160, "{}", seen.len());
+    for txn in seen.iter() {
+        let keys = keys(&redis.requests(txn).unwrap().bytes);
+        let slots: BTreeSet<u16> = keys.iter().map(|key| slot(key)).collect();
+        assert_eq!(slots.len(), 1, "{txn:?}: {keys:?}");
     }
 }

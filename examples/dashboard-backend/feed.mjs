@@ -1,25 +1,18 @@
-// The live feed: one poller per user, shared by all who listen. It is the storage's event log read onwards from a cursor.
+// The live feed of one listener: the storage's own feed, with the records that its events speak of.
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const POLL_MS = 250
-/** Events of one message. A full page is followed by the next one at once. */
-const PAGE = 200
-/** A storage that fails is asked less often. */
-const POLL_AFTER_FAILURE_MS = 1000
-/** A new listener begins here in the past: its snapshot is read afterwards, so nothing can fall between the two. */
-const OVERLAP_MS = 1000
-
-/**
- * Somebody who listens. `last` is where this one says it stopped, `cursor` the place in the log up to which it has been
- * served: absent as long as the storage could not tell it.
- * @typedef {{ last?: string, cursor?: string, told?: string, busy: () => boolean, send: (event: string, data: object, cursor?: string) => void, end: () => void }} Listener
- */
+/** Events of one message at the most: more follow in the next one. */
+const MOST = 200
+/** How often the storage is asked how it is, for all listeners together. */
+const LOOK_MS = 1000
 
 export class Feed {
   /** @type {import('flowkeep').IStorage} */ #storage
   /** @type {string} */ #instance
-  /** @type {Map<string, Set<Listener>>} */ #users = new Map()
   #closing = new AbortController()
+  #listeners = 0
+  /** @type {{ text: string, status: object }} */ #status = { text: '', status: {} }
+  /** @type {Promise<void> | undefined} */ #looking
 
   /**
    * @param {import('flowkeep').IStorage} storage
@@ -30,156 +23,197 @@ export class Feed {
     this.#instance = instance
   }
 
-  /**
-   * Serves a listener until the returned function is called. The first one of a user starts the poller, the last one ends it.
-   * @param {string} userId
-   * @param {Listener} listener
-   */
-  listen(userId, listener) {
-    const listeners = this.#users.get(userId)
-    if (listeners !== undefined) listeners.add(listener)
-    else {
-      const first = new Set([listener])
-      this.#users.set(userId, first)
-      this.#poll(userId, first)
-    }
-    return () => void this.#users.get(userId)?.delete(listener)
-  }
-
   /** How many listen, over all users. */
   get listeners() {
-    return [...this.#users.values()].reduce((sum, listeners) => sum + listeners.size, 0)
+    return this.#listeners
   }
 
   close() {
     this.#closing.abort()
-    for (const listeners of this.#users.values()) for (const listener of listeners) listener.end()
-  }
-
-  /** @param {string} userId @param {Set<Listener>} listeners */
-  async #poll(userId, listeners) {
-    const { signal } = this.#closing
-    while (listeners.size > 0 && !signal.aborted) {
-      let pause = POLL_MS
-      let trouble = null
-      try {
-        if (await this.#serve(userId, listeners)) pause = 0
-      } catch (error) {
-        trouble = error.code ?? 'INTERNAL'
-        pause = POLL_AFTER_FAILURE_MS
-      }
-      await this.#tell(listeners, trouble)
-      await sleep(pause, undefined, { signal }).catch(() => {})
-    }
-    this.#users.delete(userId)
   }
 
   /**
-   * Greets a listener and says where it begins: at its last cursor, if the log still knows it, else at the present end.
+   * What a user's page is to hear: `hello`, then `changes` with the events and the records that they speak of, and `status`
+   * whenever the storage's state changes. `last` is the id where an earlier connection of the page stopped.
    * @param {string} userId
-   * @param {Listener} listener
+   * @param {string | undefined} last
    */
-  async #begin(userId, listener) {
-    const { cursor, resumed } = await this.#place(userId, listener.last)
-    listener.cursor = cursor
-    listener.send('hello', { instance: this.#instance, resumed, now: new Date() }, cursor)
+  follow(userId, last) {
+    const end = new AbortController()
+    const messages = this.#serve(userId, last, end)
+    const iterator = {
+      next: () => messages.next(),
+      // Whatever it waits for.
+      return: () => {
+        end.abort()
+        return messages.return()
+      },
+    }
+    return { [Symbol.asyncIterator]: () => iterator }
   }
 
-  /** @param {string} userId @param {string | undefined} last */
-  async #place(userId, last) {
-    if (last !== undefined) {
-      try {
-        await this.#storage.events({ userId, cursor: last, limit: 1 })
-        return { cursor: last, resumed: true }
-      } catch (error) {
-        if (error.code !== 'STORAGE_INVALID') throw error
-      }
+  /** @param {string} userId @param {string | undefined} last @param {AbortController} end */
+  async *#serve(userId, last, end) {
+    const stop = () => end.abort()
+    this.#closing.signal.addEventListener('abort', stop)
+    this.#listeners += 1
+    this.#looking ??= this.#look()
+    try {
+      yield* this.#messages(userId, last, end.signal)
+    } catch (error) {
+      if (!end.signal.aborted) throw error
+    } finally {
+      this.#listeners -= 1
+      this.#closing.signal.removeEventListener('abort', stop)
+      stop()
     }
-    const after = new Date(Date.now() - OVERLAP_MS)
-    let page = await this.#storage.events({ userId, after, limit: 1000 })
-    while (page.items.length === 1000)
-      page = await this.#storage.events({ userId, cursor: page.cursor, limit: 1000 })
-    return { cursor: page.cursor, resumed: false }
+  }
+
+  /** @param {string} userId @param {string | undefined} last @param {AbortSignal} signal */
+  async *#messages(userId, last, signal) {
+    let told = ''
+    const state = () => this.#status
+    function* news() {
+      const { text, status } = state()
+      if (told === text) return
+      told = text
+      yield { event: 'status', data: status }
+    }
+    /** @type {import('flowkeep').Subscription<import('flowkeep').FeedItem> | undefined} */ let feed
+    const opening = this.#open(userId, last, signal)
+    /** @type {Promise<any> | undefined} */ let next
+    while (!signal.aborted) {
+      if (feed === undefined) {
+        const opened = await within(opening, LOOK_MS / 4)
+        if (opened === undefined) {
+          yield* news()
+          continue
+        }
+        feed = opened.feed
+        const data = { instance: this.#instance, resumed: opened.resumed, now: new Date() }
+        yield { event: 'hello', id: feed.cursor ?? last, data }
+        continue
+      }
+      yield* news()
+      next ??= feed.next()
+      const first = await within(next, LOOK_MS / 4)
+      if (first === undefined) continue
+      next = undefined
+      if (first.done) return
+      // Whatever else is there already goes along.
+      const items = [first.value]
+      let cursor = feed.cursor
+      while (items.length < MOST) {
+        next = feed.next()
+        const more = await within(next, 0)
+        if (more === undefined || more.done) break
+        next = undefined
+        items.push(more.value)
+        cursor = feed.cursor
+      }
+      const message = await this.#message(items, signal)
+      if (message !== undefined) yield { event: 'changes', id: cursor, data: message }
+    }
   }
 
   /**
-   * One page for all who stand at the same cursor; usually that is everybody. True when there is more.
-   * Nobody's cursor moves before the page was sent, so a slow reader is left out and catches up later.
-   * @param {string} userId
-   * @param {Set<Listener>} listeners
+   * Goes on where the page stopped, if that place is one of this user's feed, else begins now.
+   * @param {string} userId @param {string | undefined} last @param {AbortSignal} signal
    */
-  async #serve(userId, listeners) {
-    const ready = [...listeners].filter((listener) => !listener.busy())
-    for (const listener of ready) if (listener.cursor === undefined) await this.#begin(userId, listener)
-    let more = false
-    for (const [cursor, group] of groupBy(ready, (listener) => listener.cursor ?? '')) {
-      const page = await this.#storage.events({ userId, cursor, limit: PAGE })
-      const message = page.items.length > 0 ? await this.#message(page.items) : undefined
-      for (const listener of group) {
-        if (message !== undefined) listener.send('changes', message, page.cursor)
-        listener.cursor = page.cursor
+  async #open(userId, last, signal) {
+    const query = { userId, signal }
+    while (!signal.aborted) {
+      try {
+        const known = last !== undefined && (await this.#knows(userId, last))
+        const feed = this.#storage.subscribe({ ...query, after: known ? last : 'now' })
+        await (known ? undefined : feed.ready())
+        return { feed, resumed: known }
+      } catch {
+        await sleep(LOOK_MS, undefined, { signal }).catch(() => {})
       }
-      more ||= page.items.length === PAGE
     }
-    return more
+    return undefined
+  }
+
+  /** @param {string} userId @param {string} cursor */
+  async #knows(userId, cursor) {
+    try {
+      await this.#storage.events({ userId, cursor, limit: 1 })
+      return true
+    } catch (/** @type {any} */ error) {
+      if (error.code === 'STORAGE_INVALID') return false
+      throw error
+    }
   }
 
   /**
    * The events together with the records they speak of, as these stand now. What an event says about a record's change is
    * left out, since the whole record follows. Every write moves the session's deadline, so sessions always come along.
-   * @param {readonly import('flowkeep').Event[]} events
+   * While the storage is away it is asked again: an event without its record would leave the page behind.
+   * @param {readonly import('flowkeep').FeedItem[]} items
+   * @param {AbortSignal} signal
    */
-  async #message(events) {
+  async #message(items, signal) {
+    const events = /** @type {import('flowkeep').Event[]} */ (items.filter((item) => item.type !== 'gap'))
     const read = async (
       /** @type {Iterable<string>} */ ids,
       /** @type {(id: string) => Promise<object | null>} */ get,
     ) => (await Promise.all([...new Set(ids)].map(get))).filter((record) => record !== null)
     const named = (/** @type {'chain' | 'step'} */ kind) =>
       events.flatMap((event) => (event.type.startsWith(`${kind}:`) ? (event[`${kind}Id`] ?? []) : []))
-    const [sessions, chains, steps] = await Promise.all([
-      read(
-        events.map((event) => event.sessionId),
-        (id) => this.#storage.getSession(id),
-      ),
-      read(named('chain'), (id) => this.#storage.getChain(id)),
-      read(named('step'), (id) => this.#storage.getStep(id)),
-    ])
-    const told = events.map(({ data, ...event }) =>
-      event.type.startsWith('custom:') ? { ...event, data } : event,
-    )
-    return { now: new Date(), events: told, sessions, chains, steps }
+    while (!signal.aborted) {
+      try {
+        const [sessions, chains, steps] = await Promise.all([
+          read(
+            events.map((event) => event.sessionId),
+            (id) => this.#storage.getSession(id),
+          ),
+          read(named('chain'), (id) => this.#storage.getChain(id)),
+          read(named('step'), (id) => this.#storage.getStep(id)),
+        ])
+        const told = events.map(({ data, ...event }) =>
+          event.type.startsWith('custom:') ? { ...event, data } : event,
+        )
+        return { now: new Date(), events: told, sessions, chains, steps }
+      } catch {
+        await sleep(LOOK_MS / 4, undefined, { signal }).catch(() => {})
+      }
+    }
+    return undefined
   }
 
-  /**
-   * Says how the storage is: to a new listener, and to all when it changes.
-   * @param {Set<Listener>} listeners
-   * @param {string | null} trouble
-   */
-  async #tell(listeners, trouble) {
-    const { backend, state } = await this.#storage
-      .status()
-      .catch(() => ({ backend: 'unknown', state: 'unknown' }))
-    const status = { backend, state, trouble }
-    const text = JSON.stringify(status)
-    for (const listener of listeners) {
-      if (listener.told !== text) listener.send('status', status)
-      listener.told = text
+  /** Looks how the storage is as long as somebody listens. */
+  async #look() {
+    const { signal } = this.#closing
+    while (this.#listeners > 0 && !signal.aborted) {
+      const trouble = await this.#storage.events({ userId: 'nobody', limit: 1 }).then(
+        () => null,
+        (error) => error.code ?? 'INTERNAL',
+      )
+      const { backend, state } = await this.#storage
+        .status()
+        .catch(() => ({ backend: 'unknown', state: 'unknown' }))
+      const status = { backend, state, trouble }
+      this.#status = { text: JSON.stringify(status), status }
+      await sleep(LOOK_MS, undefined, { signal }).catch(() => {})
     }
+    this.#looking = undefined
   }
 }
 
 /**
+ * What a promise gives, unless that takes longer: then nothing, and it may be waited for again.
  * @template T
- * @param {readonly T[]} items
- * @param {(item: T) => string} key
+ * @param {Promise<T>} promise
+ * @param {number} ms
+ * @returns {Promise<T | undefined>}
  */
-function groupBy(items, key) {
-  /** @type {Map<string, T[]>} */
-  const groups = new Map()
-  for (const item of items) {
-    const group = groups.get(key(item))
-    if (group === undefined) groups.set(key(item), [item])
-    else group.push(item)
+async function within(promise, ms) {
+  const end = new AbortController()
+  const late = sleep(ms, undefined, { signal: end.signal }).catch(() => undefined)
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    end.abort()
   }
-  return groups
 }

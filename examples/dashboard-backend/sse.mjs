@@ -1,8 +1,6 @@
 // Server-sent events: the wire between the feed and one page.
-
-const HEARTBEAT_MS = 15_000
-/** How long a browser waits before it connects again. */
-const RETRY_MS = 1000
+import { Readable } from 'node:stream'
+import { lastEventId, SSE_HEADERS, toStream } from 'flowkeep/sse'
 
 /**
  * `GET /api/users/:userId/feed`. `Last-Event-ID` (sent by browsers) or `?cursor=` resumes; without it the feed begins now.
@@ -18,27 +16,13 @@ const RETRY_MS = 1000
 export async function sendEvents(feed, request, reply) {
   const { userId } = /** @type {{ userId: string }} */ (request.params)
   const { cursor } = /** @type {{ cursor?: string }} */ (request.query)
-  const last = request.headers['last-event-id'] ?? cursor
   reply.hijack()
   const out = reply.raw
-  out.writeHead(200, {
-    'content-type': 'text/event-stream',
-    'cache-control': 'no-store',
-    'x-accel-buffering': 'no',
-  })
-  out.write(`retry: ${RETRY_MS}\n\n`)
-
-  const stop = feed.listen(userId, {
-    ...(typeof last === 'string' && last !== '' && { last }),
-    busy: () => out.writableNeedDrain,
-    send: (event, data, id) => {
-      out.write(`${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
-    },
-    end: () => out.end(),
-  })
-  const heart = setInterval(() => out.write(': still here\n\n'), HEARTBEAT_MS)
-  out.once('close', () => {
-    clearInterval(heart)
-    stop()
-  })
+  out.writeHead(200, SSE_HEADERS)
+  const messages = feed.follow(userId, lastEventId(request) ?? (cursor || undefined))
+  const stream = toStream(messages, { message: (message) => message })
+  const body = Readable.fromWeb(/** @type {any} */ (stream))
+  out.once('close', () => body.destroy())
+  body.on('error', () => out.destroy())
+  body.pipe(out)
 }

@@ -52,6 +52,7 @@ export type EventType =
   | 'session:paused'
   | 'session:resumed'
   | 'session:completed'
+  | 'session:expired'
   | 'session:deleted'
   | 'chain:created'
   | 'chain:updated'

@@ -63,6 +63,7 @@ export const EventTypeSchema = eventType<EventType>([
   'session:paused',
   'session:resumed',
   'session:completed',
+  'session:expired',
   'session:deleted',
   'chain:created',
   'chain:updated',

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::backend::{Backend, Info};
+use crate::backend::{Backend, Info, Wait};
 use crate::error::Result;
 use crate::layer::Layer;
 use crate::run::Run;
+use crate::topic::{Subscription, Topic};
 use crate::txn::{Outcome, Txn};
 
 /// How many transactions came to what, since the layer was made.
@@ -19,10 +20,16 @@ pub struct Counts {
 
 impl Counts {
     fn note(&self, result: &Result<Outcome>) {
-        let counter = match result {
-            Ok(Outcome::Committed(_)) => &self.committed,
-            Ok(Outcome::Refused(..)) => &self.refused,
-            Err(_) => &self.failed,
+        match result {
+            Ok(outcome) => self.note_outcome(outcome),
+            Err(_) => drop(self.failed.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
+    pub(super) fn note_outcome(&self, outcome: &Outcome) {
+        let counter = match outcome {
+            Outcome::Committed(_) => &self.committed,
+            Outcome::Refused(..) => &self.refused,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -60,6 +67,14 @@ impl Backend for Observed {
                 result
             }),
         }
+    }
+
+    fn wait(&self, wait: Wait) -> Run<Result<bool>> {
+        self.inner.wait(wait)
+    }
+
+    fn subscribe(&self, topic: Topic) -> Subscription {
+        self.inner.subscribe(topic)
     }
 
     fn info(&self) -> Info {

@@ -6,23 +6,27 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::plain::Plain;
 use super::value::{FeedLog, Index, Record, Value};
+use crate::backend::Awaited;
 use crate::clock::Timestamp;
-use crate::error::{Error, Result};
+use crate::command::Data;
+use crate::error::{Code, Error, Result};
+use crate::id::Mark;
 use crate::key::{Key, Name};
-use crate::txn::{Check, Effect, Feed, Fields, Log, Outcome, Query, Reply, Txn, Until};
+use crate::txn::{Bundle, Check, Effect, Feed, Fields, Log, Outcome, Position, Query, Reply, Txn, Until};
 
 /// How many due keys one transaction frees at the most.
 pub(super) const SWEEP: usize = 4;
 
 #[derive(Debug)]
-struct Slot {
-    value: Value,
-    until: Until,
+pub(super) struct Slot {
+    pub value: Value,
+    pub until: Until,
 }
 
 impl Slot {
-    fn is_due(&self, now: Timestamp) -> bool {
+    pub fn is_due(&self, now: Timestamp) -> bool {
         matches!(self.until, Until::At(at) if at <= now)
     }
 }
@@ -30,7 +34,7 @@ impl Slot {
 /// The keys of one partition.
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
-    slots: HashMap<Key, Slot>,
+    pub(super) slots: HashMap<Key, Slot>,
     /// When a key may be due. A deadline that moved leaves its old entry here; sweeping looks again.
     due: BinaryHeap<Reverse<(Timestamp, Key)>>,
 }
@@ -40,16 +44,60 @@ impl Shelf {
         self.slots.len()
     }
 
+    /// Whether what is waited for is there. A list without items is no key.
+    pub fn has(&self, key: &Key, awaited: Awaited, now: Timestamp) -> bool {
+        match (awaited, self.slot(key, now).map(|slot| &slot.value)) {
+            (_, None) => false,
+            (Awaited::Items, Some(Value::Line(line))) => line.waits(),
+            (Awaited::Items, Some(_)) => true,
+            (Awaited::Entries { after }, Some(Value::Feed(log))) => !log.entries(after, 1).is_empty(),
+            (Awaited::Entries { after: Position(ms, number) }, Some(Value::Plain(plain))) => {
+                plain.is_behind((ms, number))
+            }
+            // Another kind of value: who is woken is told so.
+            (Awaited::Entries { .. }, Some(_)) => true,
+        }
+    }
+
     pub fn run(&mut self, txn: Txn, now: Timestamp) -> Result<Outcome> {
         self.sweep(now);
+        if txn.repeated
+            && let Some(position) = self.applied(&txn, now)
+        {
+            return self.answer_again(&txn, position, now);
+        }
         if let Some(refused) = txn.checks.iter().position(|check| !self.holds(check, now)) {
             let seen = txn.witness.iter().map(|query| self.answer(query, now)).collect::<Result<_>>()?;
             return Ok(Outcome::Refused(refused, seen));
         }
         let mut replies = Vec::with_capacity(txn.queries.len() + 2);
+        let mark = txn.carried();
         for effect in txn.effects {
-            self.apply(effect, now, &mut replies)?;
+            self.apply(effect, mark, now, &mut replies)?;
         }
+        for query in &txn.queries {
+            replies.push(self.answer(query, now)?);
+        }
+        Ok(Outcome::Committed(replies))
+    }
+
+    /// Where the first entry stands that this transaction appended when it was applied before.
+    fn applied(&self, txn: &Txn, now: Timestamp) -> Option<u64> {
+        let (log, begins) = txn.remembered_in()?;
+        self.record(log, now)?.0.first_of(txn.mark.filter(|_| !begins))
+    }
+
+    fn answer_again(&self, txn: &Txn, position: u64, now: Timestamp) -> Result<Outcome> {
+        let mut positions = position..;
+        let reply = |effect: &Effect| match effect {
+            Effect::Append { .. } => positions.next().map(Reply::Position),
+            Effect::Slide { key, until } => {
+                Some(Reply::Until(self.slot(key, now).map_or(*until, |slot| slot.until)))
+            }
+            Effect::Do { .. } | Effect::Try { .. } => Some(Reply::Data(Data::Nil)),
+            _ => None,
+        };
+        let mut replies: Vec<Reply> = txn.effects.iter().filter_map(reply).collect();
         for query in &txn.queries {
             replies.push(self.answer(query, now)?);
         }
@@ -71,7 +119,7 @@ impl Shelf {
         }
     }
 
-    fn slot(&self, key: &Key, now: Timestamp) -> Option<&Slot> {
+    pub(super) fn slot(&self, key: &Key, now: Timestamp) -> Option<&Slot> {
         self.slots.get(key).filter(|slot| !slot.is_due(now))
     }
 
@@ -82,18 +130,42 @@ impl Shelf {
         }
     }
 
+    fn index(&self, key: &Key, now: Timestamp) -> Option<&Index> {
+        match &self.slot(key, now)?.value {
+            Value::Index(index) => Some(index),
+            _ => None,
+        }
+    }
+
     fn holds(&self, check: &Check, now: Timestamp) -> bool {
-        let text = |key, field: &Name| self.record(key, now).and_then(|(record, _)| record.fields.get(field));
+        let text = |key, field: &Name| match self.plain(key, now) {
+            Some(plain) => plain.field(field.as_bytes()).map(|text| &**text),
+            None => self
+                .record(key, now)
+                .and_then(|(record, _)| record.fields.get(field))
+                .map(|text| text.as_bytes()),
+        };
         match check {
             Check::Absent { key, field } => text(key, field).is_none(),
             Check::Present { key, field } => text(key, field).is_some(),
             Check::Begins { key, field, with } => {
-                text(key, field).is_some_and(|text| text.starts_with(with.as_str()))
+                text(key, field).is_some_and(|text| text.starts_with(with.as_bytes()))
+            }
+            Check::Holds { key, text } => self.plain(key, now).and_then(Plain::text) == Some(text),
+            Check::Gone { key } => self.slot(key, now).is_none(),
+            Check::Idle { key, group, consumer } => {
+                !self.plain(key, now).is_some_and(|plain| plain.is_pending(group, consumer))
+            }
+            Check::Due { key, member, by } => {
+                self.index(key, now).and_then(|index| index.score(member)).is_some_and(|score| score <= *by)
+            }
+            Check::Clear { key, below } => {
+                self.index(key, now).and_then(Index::lowest).is_none_or(|lowest| lowest >= *below)
             }
         }
     }
 
-    fn insert(&mut self, key: Key, value: Value, until: Until) {
+    pub(super) fn insert(&mut self, key: Key, value: Value, until: Until) {
         if let Until::At(at) = until {
             self.due.push(Reverse((at, key.clone())));
         }
@@ -101,7 +173,7 @@ impl Shelf {
     }
 
     /// The key's value, made new when it is not there. What is due counts as not there.
-    fn open(&mut self, key: Key, fresh: fn() -> Value, now: Timestamp) -> &mut Slot {
+    pub(super) fn open(&mut self, key: Key, fresh: fn() -> Value, now: Timestamp) -> &mut Slot {
         let due = self.slots.get(&key).is_some_and(|slot| slot.is_due(now));
         if due {
             self.slots.remove(&key);
@@ -123,21 +195,33 @@ impl Shelf {
         }
     }
 
-    fn apply(&mut self, effect: Effect, now: Timestamp, replies: &mut Vec<Reply>) -> Result<()> {
+    fn apply(
+        &mut self,
+        effect: Effect,
+        mark: Option<Mark>,
+        now: Timestamp,
+        replies: &mut Vec<Reply>,
+    ) -> Result<()> {
         match effect {
-            Effect::Open { key, until } => self.insert(key, Value::Record(Record::default()), until),
+            Effect::Open { key, until } => self.insert(key, Value::Record(Record::opened()), until),
             Effect::Put { key, field, text } => {
                 self.record_mut(key, now)?.fields.insert(field, text);
             }
             Effect::Drop { key, fields } => {
-                let record = self.record_mut(key, now)?;
-                for field in fields {
-                    record.fields.remove(&field);
+                self.take(key, &fields, now)?;
+            }
+            Effect::Hold { key, until } => self.hold(key, until, now)?,
+            Effect::Move { key, fields, to, field } => {
+                let mut bundle = String::new();
+                for (name, text) in self.take(key, &fields, now)? {
+                    Bundle::push(&mut bundle, &name, &text);
                 }
+                self.record_mut(to, now)?.fields.insert(field, bundle.into());
             }
             Effect::Delete { key } => drop(self.slots.remove(&key)),
             Effect::Slide { key, until } => replies.push(Reply::Until(self.slide(&key, until, now))),
             Effect::Add { key, member, score } => self.index_mut(key, now)?.add(member, score),
+            Effect::Lower { key, member, score } => self.index_mut(key, now)?.lower(member, score),
             Effect::Remove { key, member } => {
                 let index = self.index_mut(key.clone(), now)?;
                 index.remove(&member);
@@ -146,9 +230,14 @@ impl Shelf {
                 }
             }
             Effect::Append { key, text, keep, feed } => {
-                let position = self.record_mut(key.clone(), now)?.append(Arc::clone(&text), keep);
-                self.gather(feed, key, position, text, now)?;
+                let position = self.record_mut(key.clone(), now)?.append(mark, Arc::clone(&text), keep);
+                self.gather(feed, key.name, position, text, now)?;
                 replies.push(Reply::Position(position));
+            }
+            Effect::Do { key, command } => replies.push(Reply::Data(self.command(key, command, now)?)),
+            Effect::Try { key, command } => replies.push(Reply::Data(self.try_command(key, command, now))),
+            Effect::Announce { feed, origin, position, text } => {
+                self.gather(feed, origin, position, text, now)?;
             }
         }
         Ok(())
@@ -163,14 +252,41 @@ impl Shelf {
         slot.until
     }
 
+    /// Takes fields out of a record; it goes when nothing is left of it. Gives those that were there.
+    fn take(&mut self, key: Key, fields: &[Name], now: Timestamp) -> Result<Vec<(Name, Arc<str>)>> {
+        let record = self.record_mut(key.clone(), now)?;
+        let taken = fields.iter().filter_map(|field| record.fields.remove_entry(field)).collect();
+        if record.is_gone() {
+            self.slots.remove(&key);
+        }
+        Ok(taken)
+    }
+
+    fn hold(&mut self, key: Key, until: Until, now: Timestamp) -> Result<()> {
+        let record = self.record_mut(key.clone(), now)?;
+        if std::mem::replace(&mut record.opened, true) {
+            self.slide(&key, until, now);
+            return Ok(());
+        }
+        if let (Until::At(at), Some(slot)) = (until, self.slots.get_mut(&key)) {
+            slot.until = until;
+            self.due.push(Reverse((at, key)));
+        }
+        Ok(())
+    }
+
     fn gather(
         &mut self,
         feed: Feed,
-        origin: Key,
+        origin: Name,
         position: u64,
         text: Arc<str>,
         now: Timestamp,
     ) -> Result<()> {
+        if let Some(key) = feed.also {
+            let also = Feed { key, also: None, ..feed };
+            self.gather(also, origin.clone(), position, Arc::clone(&text), now)?;
+        }
         let is_new = self.slot(&feed.key, now).is_none();
         if is_new {
             self.due.push(Reverse((feed.until, feed.key.clone())));
@@ -178,17 +294,26 @@ impl Shelf {
         let slot = self.open(feed.key, || Value::Feed(FeedLog::default()), now);
         slot.until = Until::At(feed.until);
         match &mut slot.value {
-            Value::Feed(log) => log.append(origin.name, position, text, feed.keep, now),
+            Value::Feed(log) => log.append(origin, position, text, feed.keep, now),
             _ => return Err(wrong_kind()),
         }
         Ok(())
     }
 
     fn answer(&self, query: &Query, now: Timestamp) -> Result<Reply> {
+        if let Query::Ask { key, command } = query {
+            return Ok(Reply::Data(self.ask(key, command, now)));
+        }
         let (Query::Record { key, .. }
         | Query::Members { key, .. }
+        | Query::Between { key, .. }
+        | Query::Count { key, .. }
+        | Query::Due { key, .. }
         | Query::Log { key, .. }
-        | Query::Entries { key, .. }) = query;
+        | Query::Entries { key, .. }
+        | Query::Newest { key }
+        | Query::Now { key }
+        | Query::Ask { key, .. }) = query;
         let slot = self.slot(key, now);
         let value = slot.map(|slot| &slot.value);
         let until = slot.map_or(Until::Never, |slot| slot.until);
@@ -203,6 +328,16 @@ impl Shelf {
                 Reply::Members(index.members(*descending, *skip, *limit))
             }
             (Query::Members { .. }, None) => Reply::Members(Vec::new()),
+            (Query::Between { range, descending, limit, .. }, Some(Value::Index(index))) => {
+                Reply::Members(index.between(range, *descending, *limit))
+            }
+            (Query::Between { .. }, None) => Reply::Members(Vec::new()),
+            (Query::Count { first, .. }, Some(Value::Index(index))) => Reply::Count(index.count(*first)),
+            (Query::Count { .. }, None) => Reply::Count(0),
+            (Query::Due { by, limit, .. }, Some(Value::Index(index))) => {
+                Reply::Scored(index.due(*by, *limit))
+            }
+            (Query::Due { .. }, None) => Reply::Scored(Vec::new()),
             (Query::Log { after, limit, .. }, Some(Value::Record(record))) => {
                 Reply::Log(record.log(*after, *limit))
             }
@@ -210,12 +345,14 @@ impl Shelf {
             (Query::Entries { after, limit, .. }, Some(Value::Feed(feed))) => {
                 Reply::Entries(feed.entries(*after, *limit))
             }
-            (Query::Entries { .. }, None) => Reply::Entries(Vec::new()),
+            (Query::Now { .. }, _) => Reply::Now(now),
+            (Query::Newest { .. }, Some(Value::Feed(feed))) => Reply::Entries(feed.newest()),
+            (Query::Entries { .. } | Query::Newest { .. }, None) => Reply::Entries(Vec::new()),
             _ => return Err(wrong_kind()),
         })
     }
 }
 
-fn wrong_kind() -> Error {
-    Error::internal("a key holds another kind of value than the transaction expects")
+pub(super) fn wrong_kind() -> Error {
+    Error::new(Code::Corrupt, "a key of this storage holds a value of another kind")
 }

@@ -1,13 +1,17 @@
 //! What a key holds in memory.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::line::Line;
+use super::plain::Plain;
 use crate::clock::Timestamp;
+use crate::id::Mark;
 use crate::key::Name;
-use crate::txn::{Entry, Fields, Log, Position, Until};
+use crate::txn::{Between, Entry, Fields, Log, Position, REMEMBERED, Until};
 
 /// A key's content.
 #[derive(Debug)]
@@ -15,20 +19,45 @@ pub(super) enum Value {
     Record(Record),
     Index(Index),
     Feed(FeedLog),
+    Plain(Plain),
+    Line(Line),
 }
 
 /// Named texts with a log beside them.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     pub fields: HashMap<Name, Arc<str>>,
-    log: VecDeque<Arc<str>>,
+    /// Entries, with the marks of the writes that appended them.
+    log: VecDeque<(Option<Mark>, Arc<str>)>,
     /// Entries that the log has dropped.
     trimmed: u64,
+    /// It was begun as a record: it is there even without a field.
+    pub opened: bool,
 }
 
 impl Record {
-    pub fn append(&mut self, text: Arc<str>, keep: u64) -> u64 {
-        self.log.push_back(text);
+    /// A record that is there from now on.
+    pub fn opened() -> Self {
+        Self { opened: true, ..Self::default() }
+    }
+
+    /// Whether nothing is left of it.
+    pub fn is_gone(&self) -> bool {
+        !self.opened && self.fields.is_empty() && self.log.is_empty() && self.trimmed == 0
+    }
+
+    /// The position of the first entry that the write of this mark appended; any write, where none is given.
+    pub fn first_of(&self, mark: Option<Mark>) -> Option<u64> {
+        if mark.is_none() {
+            return (!self.log.is_empty()).then_some(1);
+        }
+        let last = self.trimmed + self.log.len() as u64;
+        let latest = (0..REMEMBERED).zip(self.log.iter().rev()).skip_while(|(_, (known, _))| *known != mark);
+        latest.take_while(|(_, (known, _))| *known == mark).last().map(|(back, _)| last - back)
+    }
+
+    pub fn append(&mut self, mark: Option<Mark>, text: Arc<str>, keep: u64) -> u64 {
+        self.log.push_back((mark, text));
         while self.log.len() as u64 > keep {
             self.log.pop_front();
             self.trimmed += 1;
@@ -47,7 +76,7 @@ impl Record {
         let skip = usize::try_from(from - self.trimmed).unwrap_or(usize::MAX);
         let take = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
         let numbered = self.log.iter().skip(skip).take(take).zip(from + 1..);
-        let entries = numbered.map(|(text, position)| (position, Arc::clone(text))).collect();
+        let entries = numbered.map(|((_, text), position)| (position, Arc::clone(text))).collect();
         Log { first: self.trimmed + 1, last, entries }
     }
 }
@@ -57,24 +86,76 @@ impl Record {
 pub(super) struct Index {
     ordered: BTreeSet<(u64, Name)>,
     scores: HashMap<Name, u64>,
+    /// How many members begin with each character.
+    counts: BTreeMap<char, u64>,
 }
 
 impl Index {
     pub fn add(&mut self, member: Name, score: u64) {
-        if let Some(before) = self.scores.insert(member.clone(), score) {
-            self.ordered.remove(&(before, member.clone()));
+        match self.scores.insert(member.clone(), score) {
+            Some(before) => drop(self.ordered.remove(&(before, member.clone()))),
+            None => *self.counts.entry(first_of(&member)).or_default() += 1,
         }
         self.ordered.insert((score, member));
     }
 
     pub fn remove(&mut self, member: &str) {
         if let Some(score) = self.scores.remove(member) {
+            let left = self.counts.entry(first_of(member)).or_default();
+            *left = left.saturating_sub(1);
             self.ordered.remove(&(score, member.into()));
         }
     }
 
+    /// As [`Self::add`], but never to a higher score.
+    pub fn lower(&mut self, member: Name, score: u64) {
+        if self.scores.get(&member).is_none_or(|before| score < *before) {
+            self.add(member, score);
+        }
+    }
+
+    pub fn score(&self, member: &str) -> Option<u64> {
+        self.scores.get(member).copied()
+    }
+
+    pub fn lowest(&self) -> Option<u64> {
+        self.ordered.first().map(|(score, _)| *score)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.ordered.is_empty()
+    }
+
+    fn range(&self, range: &Between) -> impl DoubleEndedIterator<Item = &Name> {
+        let score = self.lowest().unwrap_or_default();
+        let after = Bound::Excluded((score, range.after.clone()));
+        let before = match range.before.as_str() {
+            "" => Bound::Unbounded,
+            before => Bound::Excluded((score, before.into())),
+        };
+        // A range that ends before it begins holds nothing.
+        let empty = !range.before.is_empty() && range.before <= range.after;
+        let found = (!empty).then(|| self.ordered.range((after, before)));
+        found.into_iter().flatten().map(|(_, member)| member)
+    }
+
+    pub fn between(&self, range: &Between, descending: bool, limit: u64) -> Vec<Name> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        if descending {
+            self.range(range).rev().take(limit).cloned().collect()
+        } else {
+            self.range(range).take(limit).cloned().collect()
+        }
+    }
+
+    pub fn count(&self, first: char) -> u64 {
+        self.counts.get(&first).copied().unwrap_or_default()
+    }
+
+    pub fn due(&self, by: u64, limit: u64) -> Vec<(Name, u64)> {
+        let due = self.ordered.iter().take_while(|(score, _)| *score <= by);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        due.take(limit).map(|(score, member)| (member.clone(), *score)).collect()
     }
 
     pub fn members(&self, descending: bool, skip: u64, limit: u64) -> Vec<Name> {
@@ -87,6 +168,10 @@ impl Index {
             self.ordered.iter().skip(skip).take(limit).map(name).collect()
         }
     }
+}
+
+fn first_of(member: &str) -> char {
+    member.chars().next().unwrap_or_default()
 }
 
 /// Entries of many logs in the order in which they came.
@@ -105,6 +190,10 @@ impl FeedLog {
         while self.entries.len() as u64 > keep {
             self.entries.pop_front();
         }
+    }
+
+    pub fn newest(&self) -> Vec<Entry> {
+        self.entries.back().cloned().into_iter().collect()
     }
 
     pub fn entries(&self, after: Position, limit: u64) -> Vec<Entry> {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::commands::data;
 use super::encode::Form;
 use super::resp::Value;
 use crate::clock::Timestamp;
 use crate::error::{Code, Effect as Applied, Error, Result};
+use crate::id::MARK_LEN;
 use crate::key::{Key, Name};
 use crate::txn::{Effect, Entry, Fields, Log, Outcome, Position, Query, Reply, Txn, Until};
 
@@ -18,6 +20,7 @@ pub(super) fn decode(txn: &Txn, form: Form, mut replies: Vec<Value>) -> Result<O
     let last = replies.pop().ok_or_else(|| unexpected("no reply"))?;
     match form {
         Form::Plain => Ok(Outcome::Committed(answers(&txn.queries, vec![last])?)),
+        Form::Command => Ok(Outcome::Committed(vec![Reply::Data(data(last)?)])),
         Form::Multi { effects } => {
             let mut results = array(last)?;
             if let Some(Value::Error(text)) = results.iter().find(|reply| matches!(reply, Value::Error(_))) {
@@ -25,6 +28,10 @@ pub(super) fn decode(txn: &Txn, form: Form, mut replies: Vec<Value>) -> Result<O
             }
             let asked = results.split_off(effects.min(results.len()));
             let mut answered = positions(&txn.effects);
+            if matches!(txn.effects.first(), Some(Effect::Do { .. })) {
+                answered =
+                    results.into_iter().map(|value| data(value).map(Reply::Data)).collect::<Result<_>>()?;
+            }
             answered.extend(answers(&txn.queries, asked)?);
             Ok(Outcome::Committed(answered))
         }
@@ -49,7 +56,7 @@ pub(super) fn decode(txn: &Txn, form: Form, mut replies: Vec<Value>) -> Result<O
 }
 
 fn replies_to(effect: &Effect) -> bool {
-    matches!(effect, Effect::Slide { .. } | Effect::Append { .. })
+    matches!(effect, Effect::Slide { .. } | Effect::Append { .. } | Effect::Do { .. })
 }
 
 /// In a `MULTI` only new logs are appended to: their positions are known without asking.
@@ -71,6 +78,7 @@ fn effect_reply(effect: &Effect, value: Option<Value>) -> Result<Reply> {
         (Effect::Slide { .. }, Some(value)) => {
             Ok(Reply::Until(until(Some(text(value)?.unwrap_or_default()))?))
         }
+        (Effect::Do { .. }, Some(value)) => Ok(Reply::Data(data(value)?)),
         (_, Some(Value::Int(position))) => Ok(Reply::Position(u64::try_from(position).unwrap_or_default())),
         _ => Err(unexpected("an effect's reply")),
     }
@@ -84,6 +92,9 @@ fn answers(queries: &[Query], values: Vec<Value>) -> Result<Vec<Reply>> {
 }
 
 fn answer(query: &Query, value: Value) -> Result<Reply> {
+    if let (Query::Count { .. }, Value::Int(count)) = (query, &value) {
+        return Ok(Reply::Count(u64::try_from(*count).unwrap_or_default()));
+    }
     let mut items = array(value)?.into_iter();
     match query {
         Query::Record { .. } => {
@@ -91,23 +102,46 @@ fn answer(query: &Query, value: Value) -> Result<Reply> {
             let shared = |item| text(item).map(|text| text.map(Arc::from));
             Ok(Reply::Record(Fields { until, texts: items.map(shared).collect::<Result<_>>()? }))
         }
-        Query::Members { .. } => {
+        Query::Members { .. } | Query::Between { .. } => {
             let names = items.map(|item| text(item)?.map(Name::from).ok_or_else(|| unexpected("a member")));
             Ok(Reply::Members(names.collect::<Result<_>>()?))
         }
+        Query::Due { .. } => {
+            let mut scored = Vec::new();
+            while let Some(member) = items.next() {
+                let member = text(member)?.ok_or_else(|| unexpected("a member"))?;
+                scored.push((member.into(), number(items.next())?.ok_or_else(|| unexpected("a score"))?));
+            }
+            Ok(Reply::Scored(scored))
+        }
+        Query::Count { .. } => Err(unexpected("a count")),
         Query::Log { after, .. } => {
             let last = number(items.next())?.unwrap_or(0);
             let first = number(items.next())?.unwrap_or(1);
             let mut entries = Vec::new();
             for (position, item) in (after + 1..).zip(items) {
                 if let Some(text) = text(item)? {
-                    entries.push((position, text.into()));
+                    entries.push((position, unmarked(&text).into()));
                 }
             }
             Ok(Reply::Log(Log { first, last, entries }))
         }
-        Query::Entries { .. } => Ok(Reply::Entries(items.map(entry).collect::<Result<_>>()?)),
+        // Answered in `answers.rs`.
+        Query::Ask { .. } => Err(unexpected("a command")),
+        Query::Now { .. } => {
+            let (seconds, micros) = (number(items.next())?, number(items.next())?);
+            let now = seconds.unwrap_or_default() * 1_000 + micros.unwrap_or_default() / 1_000;
+            Ok(Reply::Now(Timestamp(now)))
+        }
+        Query::Entries { .. } | Query::Newest { .. } => {
+            Ok(Reply::Entries(items.map(entry).collect::<Result<_>>()?))
+        }
     }
+}
+
+/// A log's entry without the mark of the write that appended it: U+0001 and its characters stand in front.
+fn unmarked(entry: &str) -> &str {
+    entry.strip_prefix('\u{1}').and_then(|rest| rest.get(MARK_LEN..)).unwrap_or(entry)
 }
 
 fn entry(value: Value) -> Result<Entry> {
@@ -171,8 +205,10 @@ pub(super) fn refusal(reply: &str) -> Error {
     let word: String = reply.split(' ').next().unwrap_or_default().chars().take(32).collect();
     let message = format!("Redis answered {word}");
     match word.as_str() {
-        "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "READONLY" | "TRYAGAIN" | "BUSY" | "MOVED" | "ASK"
-        | "OOM" | "MISCONF" | "NOREPLICAS" => Error::unavailable(message, Applied::NotApplied),
+        "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "READONLY" | "TRYAGAIN" | "BUSY" | "MOVED" | "ASK" => {
+            Error::unavailable(message, Applied::NotApplied)
+        }
+        "OOM" | "MISCONF" | "NOREPLICAS" => only_writes(message),
         "NOAUTH" | "WRONGPASS" | "NOPERM" => Error::new(Code::Config, message),
         "WRONGTYPE" => Error::new(Code::Corrupt, "a key of this storage holds a value of another kind"),
         // The place in the script, not the data: Redis puts it in front of what a script's command answered.
@@ -180,8 +216,15 @@ pub(super) fn refusal(reply: &str) -> Error {
             Error::new(Code::Corrupt, "a key of this storage holds a value of another kind")
         }
         _ if reply.contains("-OOM") || reply.contains("OOM command not allowed") => {
-            Error::unavailable("Redis answered OOM", Applied::NotApplied)
+            only_writes("Redis answered OOM".to_owned())
         }
         _ => Error::internal(message),
     }
+}
+
+/// The server is there and answers questions, but takes no writes now.
+fn only_writes(message: String) -> Error {
+    let mut error = Error::unavailable(message, Applied::NotApplied);
+    error.detail.get_or_insert_default().only_writes = true;
+    error
 }

@@ -1,16 +1,23 @@
 //! A transaction as requests: one plain command, a `MULTI`, or the script.
 
-use std::borrow::Cow;
 use std::sync::OnceLock;
 
+use super::commands::{LINE_COMPANIONS, line_command, plain_command};
+use super::ear::payload;
+use super::gather::gather;
 use super::keys::Keys;
+use super::operand::{Operand, Operands, lend, number, own};
+use super::question::question;
 use super::resp::Requests;
+use crate::command::{Command, Line};
 use crate::error::{Error, Result};
+use crate::id::Mark;
 use crate::key::Key;
+use crate::topic::digests;
 use crate::txn::{Check, Effect, Query, Txn, Until};
 
 /// The script that applies a transaction with checks.
-pub(super) const SCRIPT: &str = include_str!("txn.lua");
+pub(super) const SCRIPT: &str = concat!(include_str!("line.lua"), include_str!("txn.lua"));
 
 /// The script's name in the server's cache.
 pub(super) fn script_sha() -> &'static str {
@@ -21,15 +28,13 @@ pub(super) fn script_sha() -> &'static str {
 /// Fields that one command removes at the most: Lua's stack holds 8,000 operands.
 const FIELDS_A_COMMAND: usize = 1_000;
 
-/// What a typical transaction takes, in bytes; a larger one grows.
-const ROOM_FOR_A_QUESTION: usize = 128;
-const ROOM_FOR_A_WRITE: usize = 2_048;
-
 /// How the replies are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// One command, one answer.
+    /// One command, one answer to a query.
     Plain,
+    /// One command, one answer to it.
+    Command,
     /// `MULTI`, `EXEC`; so many answers of effects come before those of queries.
     Multi { effects: usize },
     /// One reply: committed or refused, then the answers.
@@ -39,45 +44,75 @@ pub(super) enum Form {
 /// An encoded transaction.
 #[derive(Debug)]
 pub(super) struct Encoded {
-    pub requests: Requests,
     pub form: Form,
+    /// The last request is a hint to those who listen.
+    pub hints: bool,
 }
-
-/// Parts of a command behind its name and key: borrowed from the transaction where they stand in it.
-type Operands<'a> = Vec<Cow<'a, [u8]>>;
 
 /// The cheapest form that keeps the transaction's promises.
 ///
 /// A script costs the server about twice what a `MULTI` does, so it is taken only where something has to
 /// be looked at first: a check, a deadline to compare, a log's next position.
-pub(super) fn encode(txn: &Txn, keys: &Keys) -> Result<Encoded> {
-    if txn.effects.is_empty() && txn.checks.is_empty() && txn.queries.len() == 1 {
-        let mut requests = Requests::with_room(ROOM_FOR_A_QUESTION);
+pub(super) fn encode(txn: &Txn, keys: &Keys, hinting: bool, requests: &mut Requests) -> Result<Encoded> {
+    let known = |effect: &Effect| match effect {
+        Effect::Do { command, .. } => matches!(command, Command::Line(_)) || plain_command(command).is_some(),
+        _ => true,
+    };
+    if !txn.effects.iter().all(known) {
+        return Err(Error::internal("a command that can only be tried"));
+    }
+    let timed = txn.queries.iter().any(|query| matches!(query, Query::Now { .. }));
+    if txn.effects.is_empty() && txn.checks.is_empty() && txn.queries.len() == 1 && !timed {
         for query in &txn.queries {
             let (name, key, operands) = question(query);
-            command(&mut requests, name, &keys.spell(txn.partition, key), &operands);
+            command(requests, name, &keys.spell(txn.partition, key), &operands);
         }
-        return Ok(Encoded { requests, form: Form::Plain });
+        return Ok(Encoded { form: Form::Plain, hints: false });
     }
-    if txn.checks.is_empty() && (0..txn.effects.len()).all(|place| is_plain(&txn.effects, place)) {
-        return Ok(multi(txn, keys));
+    if let (true, [Effect::Do { key, command: wanted }]) =
+        (txn.checks.is_empty() && txn.queries.is_empty(), txn.effects.as_slice())
+        && let Some((name, operands)) = plain_command(wanted)
+    {
+        command(requests, name, &keys.spell(txn.partition, key), &operands);
+        return Ok(Encoded { form: Form::Command, hints: false });
     }
-    script(txn, keys, &[b"EVALSHA", script_sha().as_bytes()])
+    let plain = txn.checks.is_empty() && !timed && !(txn.repeated && txn.remembered_in().is_some());
+    let form = if plain && (0..txn.effects.len()).all(|place| is_plain(&txn.effects, place)) {
+        multi(txn, keys, requests)
+    } else {
+        script(txn, keys, &[b"EVALSHA", script_sha().as_bytes()], requests)?
+    };
+    let hints = hinting && hint(txn, keys, requests);
+    Ok(Encoded { form, hints })
+}
+
+/// Outside the transaction: a user who may not publish still writes.
+fn hint(txn: &Txn, keys: &Keys, requests: &mut Requests) -> bool {
+    let digests = digests(&txn.effects);
+    if !digests.is_empty() {
+        requests.begin(3).part(keys.publish()).part(keys.channel(txn.partition)).part(payload(&digests));
+    }
+    !digests.is_empty()
 }
 
 /// The same with the script's whole text, for a server that does not have it.
-pub(super) fn encode_with_text(txn: &Txn, keys: &Keys) -> Result<Encoded> {
-    script(txn, keys, &[b"EVAL", SCRIPT.as_bytes()])
+pub(super) fn encode_with_text(txn: &Txn, keys: &Keys, requests: &mut Requests) -> Result<()> {
+    script(txn, keys, &[b"EVAL", SCRIPT.as_bytes()], requests).map(drop)
 }
 
 fn is_plain(effects: &[Effect], place: usize) -> bool {
     let (before, from) = effects.split_at_checked(place).unwrap_or_default();
     match from.first() {
-        Some(Effect::Slide { .. }) => false,
+        Some(Effect::Slide { .. } | Effect::Hold { .. } | Effect::Move { .. }) => false,
         Some(Effect::Append { key, keep, .. }) => {
             let opened =
                 before.iter().any(|other| matches!(other, Effect::Open { key: opened, .. } if opened == key));
             opened && appended(key, before) < *keep
+        }
+        // Its reply is wanted, and only commands alone are told apart in what EXEC gives back.
+        Some(Effect::Do { command, .. }) => {
+            let alone = effects.iter().all(|effect| matches!(effect, Effect::Do { .. }));
+            alone && plain_command(command).is_some()
         }
         _ => true,
     }
@@ -95,41 +130,6 @@ fn command(requests: &mut Requests, name: &str, key: &str, operands: &Operands<'
     }
 }
 
-fn own<'a>(value: impl ToString) -> Cow<'a, [u8]> {
-    Cow::Owned(value.to_string().into_bytes())
-}
-
-fn lend(text: &str) -> Cow<'_, [u8]> {
-    Cow::Borrowed(text.as_bytes())
-}
-
-/// The command that answers a query.
-fn question(query: &Query) -> (&'static str, &Key, Operands<'_>) {
-    match query {
-        Query::Record { key, fields } => {
-            let names = std::iter::once(lend("x")).chain(fields.iter().map(|field| lend(field)));
-            ("HMGET", key, names.collect())
-        }
-        Query::Members { key, descending, skip, limit } => {
-            let last = skip.saturating_add(*limit).saturating_sub(1).min(i64::MAX as u64);
-            let mut operands = vec![own(skip), own(last)];
-            if *descending {
-                operands.push(lend("REV"));
-            }
-            ("ZRANGE", key, operands)
-        }
-        Query::Log { key, after, limit } => {
-            let entries =
-                (after + 1..=after.saturating_add(*limit)).map(|position| own(format!("e{position}")));
-            ("HMGET", key, [lend("#"), lend("<")].into_iter().chain(entries).collect())
-        }
-        Query::Entries { key, after, limit } => {
-            let from = own(format!("({}-{}", after.0, after.1));
-            ("XRANGE", key, vec![from, lend("+"), lend("COUNT"), own(limit)])
-        }
-    }
-}
-
 /// The commands of an effect that needs no look first; `before` are the effects in front of it.
 fn plain_effect<'a>(
     effect: &'a Effect,
@@ -140,7 +140,7 @@ fn plain_effect<'a>(
         Effect::Open { key, until } => match until {
             Until::Never => put("HSET", key, vec![lend("x"), lend("")]),
             Until::At(at) => {
-                let at = own(at.0);
+                let at = number(at.0);
                 put("HSET", key, vec![lend("x"), at.clone()]);
                 put("PEXPIREAT", key, vec![at]);
             }
@@ -152,23 +152,28 @@ fn plain_effect<'a>(
             }
         }
         Effect::Delete { key } => put("UNLINK", key, Vec::new()),
-        Effect::Add { key, member, score } => put("ZADD", key, vec![own(score), lend(member)]),
+        Effect::Add { key, member, score } => put("ZADD", key, vec![number(*score), lend(member)]),
+        Effect::Lower { key, member, score } => {
+            put("ZADD", key, vec![lend("LT"), number(*score), lend(member)])
+        }
         Effect::Remove { key, member } => put("ZREM", key, vec![lend(member)]),
         Effect::Append { key, text, feed, .. } => {
             let at = appended(key, before) + 1;
-            put("HSET", key, vec![lend("#"), own(at), own(format!("e{at}")), lend(text)]);
-            let limit = [lend("MAXLEN"), lend("~"), own(feed.keep), lend("*")];
-            let entry = [lend("o"), lend(&key.name), lend("n"), own(at), lend("e"), lend(text)];
-            put("XADD", &feed.key, limit.into_iter().chain(entry).collect());
-            put("PEXPIREAT", &feed.key, vec![own(feed.until.0)]);
+            put("HSET", key, vec![lend("#"), number(at), own(format!("e{at}")), lend(text)]);
+            gather(feed, &key.name, at, text, put);
         }
-        // Needs a look first: see `is_plain`.
-        Effect::Slide { .. } => {}
+        Effect::Do { key, command } => {
+            if let Some((name, operands)) = plain_command(command) {
+                put(name, key, operands);
+            }
+        }
+        Effect::Announce { feed, origin, position, text } => gather(feed, origin, *position, text, put),
+        // They need a look first: see `is_plain`. What is tried is in `plain.rs`.
+        Effect::Slide { .. } | Effect::Hold { .. } | Effect::Move { .. } | Effect::Try { .. } => {}
     }
 }
 
-fn multi(txn: &Txn, keys: &Keys) -> Encoded {
-    let mut requests = Requests::with_room(ROOM_FOR_A_WRITE);
+fn multi(txn: &Txn, keys: &Keys, requests: &mut Requests) -> Form {
     requests.request(&[b"MULTI"]);
     // Fields of one record that are set one after the other go as one command.
     let mut commands: Vec<(&'static str, &Key, Operands<'_>)> = Vec::new();
@@ -185,30 +190,60 @@ fn multi(txn: &Txn, keys: &Keys) -> Encoded {
     let effects = commands.len();
     commands.extend(txn.queries.iter().map(question));
     for (name, key, operands) in &commands {
-        command(&mut requests, name, &keys.spell(txn.partition, key), operands);
+        command(requests, name, &keys.spell(txn.partition, key), operands);
     }
     requests.request(&[b"EXEC"]);
-    Encoded { requests, form: Form::Multi { effects } }
+    Form::Multi { effects }
+}
+
+/// A deadline as the script takes it.
+fn deadline<'a>(until: Until) -> Operand<'a> {
+    match until {
+        Until::Never => lend(""),
+        Until::At(at) => number(at.0),
+    }
 }
 
 /// The script's program, and the keys that it names by their index.
 #[derive(Default)]
 struct Program<'a> {
-    keys: Vec<&'a Key>,
+    keys: Vec<Named<'a>>,
     args: Operands<'a>,
 }
 
+/// A key, or what stands beside it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Named<'a> {
+    Key(&'a Key),
+    Beside(&'a Key, &'static str),
+}
+
 impl<'a> Program<'a> {
-    fn key(&mut self, key: &'a Key) -> Cow<'a, [u8]> {
+    fn key(&mut self, key: &'a Key) -> Operand<'a> {
+        self.named(Named::Key(key))
+    }
+
+    fn named(&mut self, key: Named<'a>) -> Operand<'a> {
         let known = self.keys.iter().position(|other| *other == key);
         let index = known.unwrap_or_else(|| {
             self.keys.push(key);
             self.keys.len() - 1
         });
-        own(index + 1)
+        number(index as u64 + 1)
     }
 
-    fn op<const N: usize>(&mut self, op: &'static str, key: &'a Key, operands: [Cow<'a, [u8]>; N]) {
+    fn line(&mut self, key: &'a Key, line: &'a Line) {
+        let (name, operands) = line_command(line);
+        let beside = LINE_COMPANIONS.map(|companion| Named::Beside(key, companion));
+        self.args.extend([lend("L"), number(operands.len() as u64), lend(name)]);
+        for key in [Named::Key(key)].into_iter().chain(beside) {
+            let index = self.named(key);
+            self.args.push(index);
+        }
+        self.args.extend(operands);
+    }
+
+    fn op<const N: usize>(&mut self, op: &'static str, key: &'a Key, operands: [Operand<'a>; N]) {
         let key = self.key(key);
         self.args.extend([lend(op), key]);
         self.args.extend(operands);
@@ -216,8 +251,23 @@ impl<'a> Program<'a> {
 
     fn command(&mut self, name: &'static str, key: &'a Key, operands: Operands<'a>) {
         let key = self.key(key);
-        self.args.extend([lend("C"), own(operands.len()), lend(name), key]);
+        self.args.extend([lend("C"), number(operands.len() as u64), lend(name), key]);
         self.args.extend(operands);
+    }
+
+    /// How the script is to find out whether this was applied before: `!` and the key of a log that begins with it,
+    /// `?` and the key of a log that remembers its mark, or nothing.
+    fn repeated(&mut self, txn: &'a Txn) -> String {
+        let Some((log, begins)) = txn.remembered_in().filter(|_| txn.repeated) else { return String::new() };
+        let key = self.key(log);
+        format!("{}{}", if begins { '!' } else { '?' }, String::from_utf8_lossy(key.as_ref()))
+    }
+
+    fn query(&mut self, query: &'a Query) {
+        match (query, question(query)) {
+            (Query::Now { key }, _) => self.op("T", key, []),
+            (_, (name, key, operands)) => self.command(name, key, operands),
+        }
     }
 
     fn check(&mut self, check: &'a Check) {
@@ -225,59 +275,78 @@ impl<'a> Program<'a> {
             Check::Absent { key, field } => self.op("A", key, [lend(field)]),
             Check::Present { key, field } => self.op("P", key, [lend(field)]),
             Check::Begins { key, field, with } => self.op("B", key, [lend(field), lend(with)]),
+            Check::Holds { key, text } => self.op("H", key, [Operand::Lent(text)]),
+            // Only beside commands that are tried: see `plain.rs`.
+            Check::Gone { .. } | Check::Idle { .. } => {}
+            Check::Due { key, member, by } => self.op("D", key, [lend(member), number(*by)]),
+            Check::Clear { key, below } => self.op("N", key, [number(*below)]),
         }
     }
 
     fn effect(&mut self, effect: &'a Effect) {
         match effect {
-            Effect::Slide { key, until } => {
-                let until = match until {
-                    Until::Never => lend(""),
-                    Until::At(at) => own(at.0),
-                };
-                self.op("S", key, [until]);
+            Effect::Open { key, until } => self.op("O", key, [deadline(*until)]),
+            Effect::Slide { key, until } => self.op("S", key, [deadline(*until)]),
+            Effect::Hold { key, until } => self.op("H", key, [deadline(*until)]),
+            Effect::Move { key, fields, to, field } => {
+                let to = self.key(to);
+                self.op("M", key, [to, lend(field), number(fields.len() as u64)]);
+                self.args.extend(fields.iter().map(|field| lend(field)));
             }
             Effect::Append { key, text, keep, feed } => {
-                self.op("E", key, [lend(text), own(keep)]);
+                self.op("E", key, [lend(text), number(*keep)]);
                 let index = self.key(&feed.key);
-                self.args.extend([index, own(feed.keep), own(feed.until.0), lend(&key.name)]);
+                self.args.extend([index, number(feed.keep), number(feed.until.0), lend(&key.name)]);
+                if let Some(also) = &feed.also {
+                    self.op("G", also, [number(feed.keep), number(feed.until.0), lend(&key.name)]);
+                }
+            }
+            Effect::Do { key, command: Command::Line(line) } => self.line(key, line),
+            Effect::Do { key, command } => {
+                if let Some((name, operands)) = plain_command(command) {
+                    let place = self.args.len();
+                    self.command(name, key, operands);
+                    if let Some(op) = self.args.get_mut(place) {
+                        *op = lend("R");
+                    }
+                }
             }
             _ => plain_effect(effect, &[], |name, key, operands| self.command(name, key, operands)),
         }
     }
 }
 
-fn script(txn: &Txn, keys: &Keys, how: &[&[u8]; 2]) -> Result<Encoded> {
+fn script(txn: &Txn, keys: &Keys, how: &[&[u8]; 2], requests: &mut Requests) -> Result<Form> {
     let mut program = Program::default();
     txn.checks.iter().for_each(|check| program.check(check));
     let witness = program.args.len();
-    for (name, key, operands) in txn.witness.iter().map(question) {
-        program.command(name, key, operands);
-    }
+    txn.witness.iter().for_each(|query| program.query(query));
     let effects = program.args.len();
     txn.effects.iter().for_each(|effect| program.effect(effect));
     let queries = program.args.len();
-    for (name, key, operands) in txn.queries.iter().map(question) {
-        program.command(name, key, operands);
-    }
+    txn.queries.iter().for_each(|query| program.query(query));
+    let repeated = program.repeated(txn);
     if program.keys.is_empty() {
         return Err(Error::internal("a transaction without a key"));
     }
-    let mut requests = Requests::with_room(ROOM_FOR_A_WRITE);
-    requests.begin(3 + program.keys.len() + 3 + program.args.len());
+    requests.begin(3 + program.keys.len() + 5 + program.args.len());
     for part in how {
         requests.part(part);
     }
     requests.number(program.keys.len());
     for key in &program.keys {
-        requests.part(keys.spell(txn.partition, key));
+        requests.part(match key {
+            Named::Key(key) => keys.spell(txn.partition, key),
+            Named::Beside(key, companion) => keys.spell_beside(txn.partition, key, companion),
+        });
     }
-    // Places in ARGV count from 1, behind these three.
+    // Places in ARGV count from 1, behind these five.
     for place in [witness, effects, queries] {
-        requests.number(place + 4);
+        requests.number(place + 6);
     }
+    requests.part(txn.carried().as_ref().map_or("", Mark::as_str)).part(repeated);
     for arg in &program.args {
         requests.part(arg);
     }
-    Ok(Encoded { requests, form: Form::Script })
+    Ok(Form::Script)
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use super::ear::Hints;
 use super::resp::{Requests, Value};
 use crate::clock::Timestamp;
 use crate::error::Result;
@@ -11,18 +12,41 @@ use crate::error::Result;
 pub type Replies = Pin<Box<dyn Future<Output = Result<Vec<Value>>> + Send>>;
 
 /// What is to be carried.
-#[derive(Debug)]
-pub struct Call {
-    pub requests: Requests,
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    pub requests: &'a Requests,
     /// Whether it changes something: then a lost answer means an unknown outcome.
     pub writes: bool,
     pub deadline: Timestamp,
+    /// The server may keep its answer back: it goes by a connection of its own, where it keeps nobody waiting. Given up,
+    /// that connection is destroyed, so a late answer reaches nobody.
+    pub blocking: bool,
+    /// The place that a node of a Cluster named for this once, where `ASKING` opens the door.
+    pub asked: Option<&'a str>,
 }
 
-/// Carries calls over one connection, in order.
+/// Carries calls to a server; those that do not block by one connection, in order.
 ///
 /// The replies of a call come together, or an error by its deadline. *Errors*: `STORAGE_UNAVAILABLE` and
 /// `STORAGE_TIMEOUT`, whose effect is known to be none for a call that was never sent.
 pub trait Link: Send + Sync {
-    fn call(&self, call: Call) -> Replies;
+    fn call(&self, call: Call<'_>) -> Replies;
+
+    /// What time it is.
+    fn now(&self) -> Timestamp;
+
+    /// Ready at this instant.
+    fn sleep_until(&self, at: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// A server refused a call by these words: they may tell that another one is to be asked.
+    fn heed(&self, refusal: &str);
+
+    /// From now on, hints that come from the server are given to these; once is enough. A link that can't hear gives none.
+    fn listen(&self, hints: &Hints);
+
+    /// Whether the hints of this link's listening have begun.
+    fn hears(&self) -> bool;
+
+    /// Whether hints stay with the node that has their partition.
+    fn is_sharded(&self) -> bool;
 }

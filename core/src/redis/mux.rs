@@ -5,17 +5,20 @@
 //! leave as one write. When to dial, when to give up and what a silence means is decided here.
 
 mod access;
+mod heartbeat;
+mod manage;
 mod slot;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use access::Access;
+use heartbeat::{Beat, Heartbeat};
 use slot::{Pending, Slot};
 
 use super::decode::refusal;
 use super::encode::SCRIPT;
-use super::link::{Call, Link, Replies};
+use super::link::{Call, Replies};
 use super::resp::{self, Requests, Value};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Effect, Error};
@@ -29,6 +32,15 @@ pub enum Want {
     Connect,
     /// This connection is of no use: destroy it, and say so by [`Mux::disconnected`].
     Drop,
+}
+
+/// What is to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// So many bytes, written where there was room for them.
+    Written(usize),
+    /// These.
+    Whole(Vec<u8>),
 }
 
 /// The first pause between two dials; it doubles up to the longest, with full jitter.
@@ -53,16 +65,20 @@ enum Phase {
 
 struct State {
     phase: Phase,
-    /// Calls that were not sent yet.
-    queue: VecDeque<(Arc<Slot>, Requests)>,
+    /// Calls that were not sent yet, each with the length of its requests.
+    queue: Vec<(Arc<Slot>, usize)>,
+    /// The requests of these calls, one behind the other.
+    requests: Vec<u8>,
     /// Calls that were sent, in the order in which their replies come.
     sent: VecDeque<Arc<Slot>>,
     greeting: Option<Requests>,
     received: Vec<u8>,
     failures: u32,
     silent_calls: u32,
-    drop_wanted: bool,
+    /// Why this connection is of no use.
+    useless: Option<&'static str>,
     last_error: Option<Error>,
+    heartbeat: Heartbeat,
 }
 
 /// One connection's calls. See the module's text for how it is driven.
@@ -78,14 +94,16 @@ impl Mux {
     pub fn new(access: Access, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
         let state = State {
             phase: Phase::Down(Timestamp(0)),
-            queue: VecDeque::new(),
+            queue: Vec::new(),
+            requests: Vec::new(),
             sent: VecDeque::new(),
             greeting: None,
             received: Vec::new(),
             failures: 0,
             silent_calls: 0,
-            drop_wanted: false,
+            useless: None,
             last_error: None,
+            heartbeat: Heartbeat::default(),
         };
         Self { state: Mutex::new(state), access, clock, ids }
     }
@@ -94,30 +112,29 @@ impl Mux {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The bytes to send now; empty while there is nothing to send or no connection.
-    pub fn output(&self) -> Vec<u8> {
+    /// The bytes to send now; none while there is nothing to send or no connection.
+    ///
+    /// What fits is written into `room`: then the answer is its length. What does not comes as it is.
+    pub fn output(&self, room: &mut [u8]) -> Output {
         let mut state = self.lock();
         if let Some(greeting) = state.greeting.take() {
-            return greeting.bytes;
+            return Output::Whole(greeting.bytes);
         }
-        if state.phase != Phase::Up {
-            return Vec::new();
+        if state.phase != Phase::Up || state.queue.is_empty() {
+            return Output::Written(0);
         }
-        let State { queue, sent, .. } = &mut *state;
-        let mut bytes = Vec::new();
-        for (slot, requests) in queue.drain(..) {
-            // Nobody waits any more: what was not sent need not be.
-            if slot.mark_sent() {
-                bytes = if bytes.is_empty() {
-                    requests.bytes
-                } else {
-                    bytes.extend_from_slice(&requests.bytes);
-                    bytes
-                };
-                sent.push_back(slot);
+        let State { queue, sent, requests, .. } = &mut *state;
+        // Nobody waits any more: what was not sent need not be.
+        keep(queue, requests, |slot| slot.mark_sent());
+        sent.extend(queue.drain(..).map(|(slot, _)| slot));
+        match room.get_mut(..requests.len()) {
+            Some(room) => {
+                room.copy_from_slice(requests);
+                requests.clear();
+                Output::Written(room.len())
             }
+            None => Output::Whole(std::mem::take(requests)),
         }
-        bytes
     }
 
     /// The connection is there: the next output greets the server.
@@ -138,7 +155,9 @@ impl Mux {
         let mut state = self.lock();
         state.greeting = None;
         state.received.clear();
-        (state.drop_wanted, state.silent_calls) = (false, 0);
+        let reason = state.useless.take().unwrap_or(reason);
+        state.silent_calls = 0;
+        state.heartbeat.heard();
         if state.phase == Phase::Closed {
             return;
         }
@@ -170,9 +189,10 @@ impl Mux {
         let mut received = std::mem::take(&mut state.received);
         received.extend_from_slice(bytes);
         state.silent_calls = 0;
+        state.heartbeat.heard();
         let mut done = 0;
         let mut answered = Vec::new();
-        while !state.drop_wanted {
+        while state.useless.is_none() {
             match resp::read(received.get(done..).unwrap_or_default()) {
                 Ok(Some((value, len))) => {
                     done += len;
@@ -184,7 +204,7 @@ impl Mux {
                         format!("{} does not speak RESP", self.access.name()),
                         Effect::NotApplied,
                     ));
-                    state.drop_wanted = true;
+                    state.useless = Some("it does not speak RESP");
                 }
             }
         }
@@ -199,7 +219,11 @@ impl Mux {
     fn take(&self, state: &mut State, value: Value, answered: &mut Vec<Arc<Slot>>) {
         match state.phase {
             Phase::Greeting(left, until) => {
-                if let Value::Error(text) = &value
+                if self.access.is_no_master(&value) {
+                    let message = format!("{} is none: it changes its role", self.access.name());
+                    state.last_error = Some(Error::unavailable(message, Effect::NotApplied));
+                    state.useless = Some("it is no master");
+                } else if let Value::Error(text) = &value
                     && self.access.is_refused_by(text)
                 {
                     self.refuse(state, refusal(text), answered);
@@ -218,16 +242,17 @@ impl Mux {
                     }
                 }
                 // A reply that nobody asked for: the next one might reach the wrong caller.
-                None => state.drop_wanted = true,
+                None => state.useless = Some("it answered what nobody asked"),
             },
         }
     }
 
     /// The server does not let us in. With wrong credentials every waiting call fails at once: waiting won't help.
     fn refuse(&self, state: &mut State, error: Error, answered: &mut Vec<Arc<Slot>>) {
-        state.drop_wanted = true;
+        state.useless = Some("it does not serve us");
         if error.code == Code::Config {
             let error = Error::new(Code::Config, format!("{} at {}", error.message, self.access.name()));
+            state.requests.clear();
             for (slot, _) in state.queue.drain(..) {
                 slot.settle(Err(error.clone()));
                 answered.push(slot);
@@ -241,7 +266,8 @@ impl Mux {
         let now = self.clock.now();
         let mut state = self.lock();
         let mut late = Vec::new();
-        state.queue.retain(|(slot, _)| {
+        let State { queue, requests, .. } = &mut *state;
+        keep(queue, requests, |slot| {
             let waits = slot.waits(now);
             if !waits {
                 late.push(Arc::clone(slot));
@@ -249,10 +275,16 @@ impl Mux {
             waits
         });
         let sent_late: Vec<_> =
-            state.sent.iter().filter(|slot| !slot.waits(now) && !slot.is_settled()).cloned().collect();
+            state.sent.iter().filter(|slot| slot.is_late(now) && !slot.is_settled()).cloned().collect();
         state.silent_calls = state.silent_calls.saturating_add(u32::from(!sent_late.is_empty()));
         if state.silent_calls >= SILENT_CALLS {
-            state.drop_wanted = true;
+            state.useless = Some("it does not answer");
+        }
+        let waits = state.phase == Phase::Up && !state.sent.is_empty();
+        match state.heartbeat.look(now, waits) {
+            Beat::None => {}
+            Beat::Ping => state.ping(),
+            Beat::Dead => state.useless = Some("it is silent"),
         }
         let pause = if let Phase::Down(at) = state.phase {
             at.0.saturating_sub(now.0).max(1)
@@ -276,7 +308,7 @@ impl Mux {
     }
 
     fn want(&self, state: &mut State, now: Timestamp) -> Want {
-        if state.drop_wanted {
+        if state.useless.is_some() {
             return Want::Drop;
         }
         match state.phase {
@@ -294,6 +326,7 @@ impl Mux {
     pub fn close(&self) {
         let mut state = self.lock();
         state.phase = Phase::Closed;
+        state.requests = Vec::new();
         let queued: Vec<_> = state.queue.drain(..).map(|(slot, _)| slot).collect();
         let sent: Vec<_> = state.sent.drain(..).collect();
         drop(state);
@@ -315,15 +348,50 @@ impl Mux {
     }
 }
 
-impl Link for Mux {
-    fn call(&self, call: Call) -> Replies {
+impl Mux {
+    /// Takes a call in. Its replies come together, or an error by its deadline.
+    pub fn call(&self, call: Call<'_>) -> Replies {
         let mut state = self.lock();
+        if call.blocking {
+            state.heartbeat.never();
+        }
         let slot = Arc::new(Slot::new(call.requests.replies, call.writes, call.deadline));
         if state.phase == Phase::Closed {
             slot.settle(Err(Error::closed()));
+        } else if let Some(error) = state.refused(|| self.clock.now()) {
+            slot.settle(Err(error));
         } else {
-            state.queue.push_back((Arc::clone(&slot), call.requests));
+            state.requests.extend_from_slice(&call.requests.bytes);
+            state.queue.push((Arc::clone(&slot), call.requests.bytes.len()));
         }
         Box::pin(Pending(slot))
     }
+}
+
+/// Takes out the calls that are not wanted, with their requests.
+fn keep(
+    queue: &mut Vec<(Arc<Slot>, usize)>,
+    requests: &mut Vec<u8>,
+    mut wanted: impl FnMut(&Arc<Slot>) -> bool,
+) {
+    // Usually all of them are: then nothing is moved.
+    let (mut at, mut gone) = (0, Vec::new());
+    queue.retain(|(slot, len)| {
+        let stays = wanted(slot);
+        if !stays {
+            gone.push((at, *len));
+        }
+        at += len;
+        stays
+    });
+    if gone.is_empty() {
+        return;
+    }
+    let (mut rest, mut from) = (Vec::with_capacity(requests.len()), 0);
+    for (at, len) in gone {
+        rest.extend_from_slice(requests.get(from..at).unwrap_or_default());
+        from = at + len;
+    }
+    rest.extend_from_slice(requests.get(from..).unwrap_or_default());
+    *requests = rest;
 }

@@ -29,9 +29,10 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// Room for so many bytes.
-    pub fn with_room(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), replies: 0 }
+    /// Without any; the room stays.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.replies = 0;
     }
 
     /// Begins a request of `parts` parts: the command and its arguments, to be added next.

@@ -1,18 +1,23 @@
 //! Calls carried by the `redis` crate on tokio, for embedders that have no event loop of their own.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use ::redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use ::redis::{AsyncConnectionConfig, Client, Cmd, Pipeline};
 use tokio::runtime::Handle;
 
+use super::ear::Hints;
 use super::link::{Call, Link, Replies};
 use super::resp::{self, Requests, Value};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::{Code, Effect, Error, Result};
 
-/// One multiplexed connection of the `redis` crate.
+/// One multiplexed connection of the `redis` crate, and one more for each call that blocks. It hears no hints: who
+/// subscribes over it looks by time alone.
 pub struct WithCrate {
+    client: Client,
     connection: MultiplexedConnection,
     runtime: Handle,
 }
@@ -24,22 +29,29 @@ impl WithCrate {
     /// `STORAGE_CONFIG` for a URL that the crate does not take, `STORAGE_UNAVAILABLE` without a server.
     pub async fn connect(url: &str) -> Result<Self> {
         let client = Client::open(url).map_err(|_| Error::new(Code::Config, "the URL can't be used"))?;
-        // Deadlines are kept here: the crate's own would take a late answer for a lost connection.
-        let config = AsyncConnectionConfig::new().set_response_timeout(None);
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
-        let connection = connection.map_err(|_| Error::unavailable("no connection", Effect::NotApplied))?;
-        Ok(Self { connection, runtime: Handle::current() })
+        let connection = dial(&client).await?;
+        Ok(Self { client, connection, runtime: Handle::current() })
     }
 }
 
+async fn dial(client: &Client) -> Result<MultiplexedConnection> {
+    // Deadlines are kept here: the crate's own would take a late answer for a lost connection.
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+    connection.map_err(|_| Error::unavailable("no connection", Effect::NotApplied))
+}
+
 impl Link for WithCrate {
-    fn call(&self, call: Call) -> Replies {
-        let mut connection = self.connection.clone();
+    fn call(&self, call: Call<'_>) -> Replies {
+        let Call { requests, blocking, .. } = call;
+        let requests = requests.clone();
+        let (client, shared) = (self.client.clone(), self.connection.clone());
         let waits = Duration::from_millis(call.deadline.0.saturating_sub(SystemClock.now().0));
         let effect = if call.writes { Effect::Unknown } else { Effect::NotApplied };
         let task = self.runtime.spawn(async move {
-            let pipeline = pipeline_of(&call.requests)?;
-            let sent = connection.req_packed_commands(&pipeline, 0, call.requests.replies);
+            let pipeline = pipeline_of(&requests)?;
+            let mut connection = if blocking { dial(&client).await? } else { shared };
+            let sent = connection.req_packed_commands(&pipeline, 0, requests.replies);
             match tokio::time::timeout(waits, sent).await {
                 Ok(Ok(values)) => Ok(values.into_iter().map(value).collect()),
                 Ok(Err(_)) => Err(Error::unavailable("the connection was lost", effect)),
@@ -49,6 +61,28 @@ impl Link for WithCrate {
         Box::pin(async move {
             task.await.unwrap_or_else(|_| Err(Error::internal("a call of the redis crate broke off")))
         })
+    }
+
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    fn sleep_until(&self, at: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let ms = at.0.saturating_sub(SystemClock.now().0);
+        let task = self.runtime.spawn(tokio::time::sleep(Duration::from_millis(ms)));
+        Box::pin(async move { drop(task.await) })
+    }
+
+    fn listen(&self, _: &Hints) {}
+
+    fn hears(&self) -> bool {
+        false
+    }
+
+    fn heed(&self, _: &str) {}
+
+    fn is_sharded(&self) -> bool {
+        false
     }
 }
 

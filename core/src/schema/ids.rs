@@ -45,7 +45,7 @@ marked! {
         "anyOf": [
             { "enum": [
                 "session:created", "session:updated", "session:paused", "session:resumed",
-                "session:completed", "session:deleted",
+                "session:completed", "session:expired", "session:deleted",
                 "chain:created", "chain:updated", "chain:started", "chain:completed", "chain:failed",
                 "chain:cancelled", "chain:archived", "chain:deleted",
                 "step:created", "step:updated", "step:started", "step:completed", "step:failed",

@@ -7,34 +7,62 @@
 //! The validator reads text where it lies. It builds no tree of the value, does not recurse into it, and
 //! finds all that is wrong, in zod's words and order.
 
+mod args;
+mod breakers;
 mod canon;
 mod chain;
 mod check;
+mod collections;
 mod event;
+mod feed_options;
 mod guards;
 mod ids;
 mod issue;
 mod json;
+mod life;
 mod limits;
 mod name;
 mod options;
+mod plain;
+mod query;
+mod resilience;
 mod scan;
+mod service;
 mod session;
 mod shape;
 mod step;
 mod walk;
 mod wrong;
 
+pub use args::{ArgOptions, Args, args, page_of};
+pub use breakers::{
+    BreakerConfig, HISTORY_A_PAGE, OrderOptions, PresetName, ScopeName, StrategyName, TableFilter,
+    breaker_config, order_options, table_filter,
+};
 pub use chain::{Chain, ChainData, ChainSource, ChainStatus, ChainUpdate, StepCounts};
+pub use collections::{CollectionArgs, CollectionOptions, Definition, collection_args};
 pub use event::{CustomEvent, Event};
+pub use feed_options::{SubscribeOptions, subscribe_options};
 pub use guards::{GuardKind, Guards};
 pub use issue::{Issue, IssueKind, Issues, PathItem};
 pub use json::{Json, JsonObject, Patch};
+pub use life::{SweepOptions, sweep_options};
 pub use limits::{DEEPEST, Limits};
 pub use name::SchemaName;
 pub use options::{
     BackendName, EventsOptions, OnCorrupt, Options, OptionsFor, Order, StorageOptions, events_options,
     options, storage_options,
+};
+pub use plain::{
+    KEY_CODE_POINTS, NAME_CODE_POINTS, PlainFor, PlainOptions, TOKEN_CODE_POINTS, json_value, plain_options,
+};
+pub use query::{Queried, RecordsQuery, records_query};
+pub use resilience::{
+    BreakerOptions, ChaosOptions, JournalOptions, OnConflict, OnUnavailable, ResilienceOptions, RetryOptions,
+};
+pub use service::{
+    Address, AddressOf, Exchanged, RequestLine, ServiceFor, ServiceOptions, address, exchanged, json_object,
+    service_options,
 };
 pub use session::{Session, SessionData, SessionState, SessionUpdate};
 pub use step::{Step, StepData, StepStatus, StepUpdate};

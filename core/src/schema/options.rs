@@ -2,24 +2,29 @@
 
 use std::sync::OnceLock;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::name::SchemaName;
+use super::resilience::{self, ResilienceOptions};
 use super::shape::{Bound, Field, Shape, TextShape};
 use super::{Input, Issue, Issues, Limits, PathItem, not_json, validate};
 
 /// The longest time in ms that a timer of the face can count: 2^31 - 1, some 24 days.
-const LONGEST_TIMER_MS: u64 = 2_147_483_647;
+pub(super) const LONGEST_TIMER_MS: u64 = 2_147_483_647;
 /// The longest life in seconds that still ends in a year of four digits, whenever it began: 7,000 years.
-const LONGEST_LIFE_SECONDS: u64 = 220_000_000_000;
+pub(super) const LONGEST_LIFE_SECONDS: u64 = 220_000_000_000;
 /// Events of one page.
 const EVENTS_A_PAGE: u64 = 1_000;
 const DEFAULT_EVENTS_A_PAGE: u64 = 100;
 /// Code points of a server's URL: room for a list of servers.
 const LONGEST_URL: usize = 8_192;
+/// Code points of certificates: room for a system's whole list.
+const LONGEST_PEM: usize = 1_048_576;
+/// Code points of a cursor of events: one that was given by a subscription names its user.
+const LONGEST_CURSOR: usize = 2_048;
 /// Types that one query of events may name.
-const TYPES: usize = 100;
+pub(super) const TYPES: usize = 100;
 
 /// Which options a call takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +34,7 @@ pub enum OptionsFor {
     CreateChain,
     Update,
     List,
+    Replay,
 }
 
 /// A list's order: that of creation, or the other way.
@@ -52,6 +58,8 @@ pub struct Options {
     pub if_version: Option<u64>,
     pub limit: Option<u64>,
     pub order: Order,
+    /// Of a replay: a date in ISO form or an event's id.
+    pub at: Option<String>,
 }
 
 /// What a query of events asks for.
@@ -89,6 +97,41 @@ pub struct StorageOptions {
     pub max_session_life_seconds: Option<f64>,
     pub timeout_ms: Option<f64>,
     pub on_corrupt: Option<OnCorrupt>,
+    pub feed_of_all: Option<bool>,
+    /// How often the face has what is due done; 0 is never.
+    pub sweep_seconds: Option<f64>,
+    pub kv: KvOptions,
+    /// For connections by TLS, as the face hands it to what makes them.
+    pub tls: Option<TlsOptions>,
+    /// Inside the resilient stack, so configured; absent: bare.
+    pub resilience: Option<ResilienceOptions>,
+}
+
+/// How a server proves who it is, and who we are: PEM texts.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TlsOptions {
+    /// Whom to trust; the system's list where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The name that the server's certificate must have; its host where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub servername: Option<String>,
+    /// False takes any certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reject_unauthorized: Option<bool>,
+}
+
+/// How keys and values are to be.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct KvOptions {
+    /// Keys as they are given, in a keyspace that other programs share: no prefix.
+    pub raw_keys: bool,
 }
 
 /// A backend by its public name.
@@ -112,7 +155,7 @@ pub enum OnCorrupt {
 /// # Errors
 /// At least one issue.
 pub fn options(which: OptionsFor, input: Input<'_>, limits: &Limits) -> Result<Options, Issues> {
-    static SHAPES: [OnceLock<Shape>; 5] = [const { OnceLock::new() }; 5];
+    static SHAPES: [OnceLock<Shape>; 6] = [const { OnceLock::new() }; 6];
     let slot = SHAPES.get(which as usize).ok_or_else(not_json)?;
     let shape = slot.get_or_init(|| {
         let mut fields = vec![
@@ -127,6 +170,7 @@ pub fn options(which: OptionsFor, input: Input<'_>, limits: &Limits) -> Result<O
             OptionsFor::List => {
                 vec![optional("limit", Shape::Integer { least: 1 }), optional("order", order())]
             }
+            OptionsFor::Replay => vec![optional("at", Shape::Instant(TextShape::plain(1, 128)))],
         };
         fields.extend(more);
         Shape::Object { fields, strict: true }
@@ -149,7 +193,7 @@ pub fn events_options(input: Input<'_>, limits: &Limits) -> Result<EventsOptions
             optional("before", Shape::Instant(TextShape::plain(1, 128))),
             optional("types", Shape::List { item: Box::new(event_type()), most: Bound::Fixed(TYPES) }),
             optional("limit", Shape::Integer { least: 1 }),
-            optional("cursor", text(128)),
+            optional("cursor", text(LONGEST_CURSOR)),
         ],
         strict: true,
     });
@@ -175,24 +219,45 @@ pub fn storage_options(input: Input<'_>) -> Result<StorageOptions, Issues> {
             optional("sessionTtlSeconds", seconds()),
             optional("maxSessionLifeSeconds", seconds()),
             optional("timeoutMs", Shape::Number { least: 1, most: LONGEST_TIMER_MS }),
+            optional("sweepSeconds", seconds()),
+            optional("kv", Shape::Object { fields: vec![optional("rawKeys", Shape::Flag)], strict: true }),
+            optional("feedOfAll", Shape::Flag),
             optional("onCorrupt", Shape::Choice(vec!["throw".to_owned(), "skip".to_owned()])),
+            optional("tls", tls()),
+            optional("resilience", resilience::shape()),
         ],
         strict: true,
     });
     read(input, shape, &Limits::default())
 }
 
-fn read<T: DeserializeOwned>(input: Input<'_>, shape: &Shape, limits: &Limits) -> Result<T, Issues> {
+pub(super) fn read<T: DeserializeOwned>(
+    input: Input<'_>,
+    shape: &Shape,
+    limits: &Limits,
+) -> Result<T, Issues> {
     let rewritten = validate(input, shape, limits)?;
     serde_json::from_str(rewritten.as_deref().unwrap_or(input.text)).map_err(|_| not_json())
 }
 
-fn optional(name: &str, shape: Shape) -> Field {
+pub(super) fn optional(name: &str, shape: Shape) -> Field {
     Field { name: name.to_owned(), shape, required: false }
 }
 
+fn tls() -> Shape {
+    let text = |most| Shape::Text(TextShape::plain(1, most));
+    let fields = vec![
+        optional("ca", text(LONGEST_PEM)),
+        optional("cert", text(LONGEST_PEM)),
+        optional("key", text(LONGEST_PEM)),
+        optional("servername", text(253)),
+        optional("rejectUnauthorized", Shape::Flag),
+    ];
+    Shape::Object { fields, strict: true }
+}
+
 /// The types that an event may have.
-fn event_type() -> Shape {
+pub(super) fn event_type() -> Shape {
     let Shape::Object { fields, .. } = Shape::of(SchemaName::Event) else { return Shape::Never };
     match fields.iter().find(|field| field.name == "type").map(|field| &field.shape) {
         Some(Shape::Text(text)) => Shape::Text(text.clone()),
@@ -204,6 +269,6 @@ fn key() -> Field {
     optional("idempotencyKey", Shape::Text(TextShape::plain(1, 128)))
 }
 
-fn order() -> Shape {
+pub(super) fn order() -> Shape {
     Shape::Choice(vec!["asc".to_owned(), "desc".to_owned()])
 }

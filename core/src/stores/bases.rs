@@ -7,17 +7,23 @@
 //! it will be as well: so the epoch ends, and with it all that was on its way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
-
+use super::generations::Generations;
+use crate::clock::Timestamp;
 use crate::id::Tree;
-use crate::key::Name;
+use crate::key::{Key, Name};
+use crate::near::{Known, Near};
+use crate::txn::Until;
+
+use super::tree::tree_of;
 
 /// Bytes of texts that are kept.
-const CAPACITY_BYTES: u64 = 16 << 20;
-/// Entries that the cache is laid out for: a typical text has half a KiB.
-const TYPICAL_ENTRIES: usize = 32_768;
+const CAPACITY_BYTES: usize = 16 << 20;
+/// Trees whose epoch is kept.
+const EPOCHS: usize = 32_768;
+/// What an entry takes beside its text and its field's name.
+const ENTRY_BYTES: usize = 96;
 
 type Place = (Tree, Name);
 /// A field's text; `None` is a field known to be absent.
@@ -28,29 +34,33 @@ struct Base {
     text: Text,
     /// The epoch of a text on its way.
     on_its_way: Option<u64>,
-}
-
-#[derive(Clone)]
-struct ByBytes;
-
-impl Weighter<Place, Base> for ByBytes {
-    fn weight(&self, place: &Place, base: &Base) -> u64 {
-        (base.text.as_ref().map_or(0, |text| text.len()) + place.1.len() + 96) as u64
-    }
+    /// When it was seen, or earlier.
+    at: u64,
+    /// When its tree goes, where that was seen with it.
+    until: Option<Until>,
 }
 
 /// A bounded cache of stored texts.
 pub(super) struct Bases {
-    texts: Cache<Place, Base, ByBytes>,
-    epochs: Cache<Tree, u64>,
+    texts: Generations<Place, Base>,
+    epochs: Generations<Tree, u64>,
+    /// About now: when the latest call began.
+    now: AtomicU64,
 }
 
 impl Bases {
     pub fn new() -> Self {
-        Self {
-            texts: Cache::with_weighter(TYPICAL_ENTRIES, CAPACITY_BYTES, ByBytes),
-            epochs: Cache::new(TYPICAL_ENTRIES),
-        }
+        let (texts, epochs) = (Generations::new(CAPACITY_BYTES), Generations::new(EPOCHS));
+        Self { texts, epochs, now: AtomicU64::new(0) }
+    }
+
+    /// A call begins now.
+    pub fn begin(&self, now: Timestamp) {
+        self.now.store(now.0, Ordering::Relaxed);
+    }
+
+    fn base(&self, text: Text, on_its_way: Option<u64>, until: Option<Until>) -> Base {
+        Base { text, on_its_way, at: self.now.load(Ordering::Relaxed), until }
     }
 
     /// The present epoch of a tree.
@@ -62,7 +72,7 @@ impl Bases {
     pub fn end(&self, tree: Tree, epoch: u64) -> bool {
         let present = self.epoch(tree) == epoch;
         if present {
-            self.epochs.insert(tree, epoch + 1);
+            self.epochs.insert(tree, epoch + 1, 1);
         }
         present
     }
@@ -75,32 +85,58 @@ impl Bases {
     }
 
     /// Keeps what was read, unless something newer is on its way.
-    pub fn seen(&self, tree: Tree, field: &Name, text: Text) {
+    pub fn seen(&self, tree: Tree, field: &Name, text: Text, until: Option<Until>) {
         let place = (tree, field.clone());
         let newer = self.texts.get(&place).is_some_and(|base| base.on_its_way == Some(self.epoch(tree)));
         if !newer {
-            self.texts.insert(place, Base { text, on_its_way: None });
+            self.keep(place, self.base(text, None, until));
         }
+    }
+
+    /// Keeps a field of a tree that was just made: nothing else can be known of it.
+    pub fn made(&self, tree: Tree, field: &Name, text: Text, until: Option<Until>) {
+        self.keep((tree, field.clone()), self.base(text, None, until));
+    }
+
+    fn keep(&self, place: Place, base: Base) {
+        let weight = base.text.as_ref().map_or(0, |text| text.len()) + place.1.len() + ENTRY_BYTES;
+        self.texts.insert(place, base, weight);
     }
 
     /// Keeps what is being written in this epoch.
     pub fn writing(&self, tree: Tree, field: &Name, text: Text) {
-        let on_its_way = Some(self.epoch(tree));
-        self.texts.insert((tree, field.clone()), Base { text, on_its_way });
+        let base = self.base(text, Some(self.epoch(tree)), None);
+        self.keep((tree, field.clone()), base);
     }
 
     /// The write of this text was acknowledged.
-    pub fn written(&self, tree: Tree, field: &Name, text: Option<&str>) {
+    pub fn written(&self, tree: Tree, field: &Name, text: Option<&str>, until: Until) {
         let place = (tree, field.clone());
         if self.texts.get(&place).is_some_and(|base| base.text.as_deref() == text) {
-            self.texts.insert(place, Base { text: text.map(Arc::from), on_its_way: None });
+            self.keep(place, self.base(text.map(Arc::from), None, Some(until)));
         }
+    }
+}
+
+impl Near for Bases {
+    fn known(&self, key: &Key, field: &Name) -> Option<Known> {
+        // What is on its way may never arrive.
+        let base =
+            self.texts.get(&(tree_of(key)?, field.clone())).filter(|base| base.on_its_way.is_none())?;
+        Some(Known { text: base.text, until: base.until, as_of: Timestamp(base.at) })
+    }
+
+    /// Ends the tree's epoch: what was on its way is gone with it. What was seen is looked at anew by whoever stands on it.
+    fn forget(&self, key: &Key) {
+        let Some(tree) = tree_of(key) else { return };
+        self.end(tree, self.epoch(tree));
+        self.texts.retain(|(of, _)| *of != tree);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Bases;
+    use super::{Bases, Until};
     use crate::clock::Timestamp;
     use crate::id::{Ids, RandomIds};
     use crate::key::Partition;
@@ -110,17 +146,17 @@ mod tests {
         let (bases, tree) =
             (Bases::new(), RandomIds::default().tree(Timestamp(1), Partition::from_number(1)));
         let text = |field: &str| bases.get(tree, &field.into()).map(|text| text.map(|text| text.to_string()));
-        bases.seen(tree, &"a".into(), Some("1".into()));
-        bases.seen(tree, &"b".into(), None);
+        bases.seen(tree, &"a".into(), Some("1".into()), None);
+        bases.seen(tree, &"b".into(), None, None);
         assert_eq!((text("a"), text("b"), text("c")), (Some(Some("1".into())), Some(None), None));
         bases.writing(tree, &"a".into(), Some("2".into()));
-        bases.seen(tree, &"a".into(), Some("1".into()));
+        bases.seen(tree, &"a".into(), Some("1".into()), None);
         assert_eq!(text("a"), Some(Some("2".into())), "what is on its way is newer than what was read");
         bases.writing(tree, &"b".into(), Some("3".into()));
-        bases.written(tree, &"b".into(), Some("3"));
+        bases.written(tree, &"b".into(), Some("3"), Until::Never);
         assert!(bases.end(tree, 0) && !bases.end(tree, 0));
         assert_eq!((text("a"), text("b")), (None, Some(Some("3".into()))));
-        bases.seen(tree, &"a".into(), Some("4".into()));
+        bases.seen(tree, &"a".into(), Some("4".into()), None);
         assert_eq!(text("a"), Some(Some("4".into())));
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::event_text::Happened;
-use super::record::{Aside, Body, Head, Record, Stored, UNCHANGED, fingerprint, public, tagged};
+use super::record::{Aside, Body, Record, Stored};
 use super::rollup::{State, chain_event, is_terminal, move_chain};
 use super::sessions::session_in;
 use super::settle::{Look, Plan, View};
+use super::told::{Seen, public, push_public, push_version};
 use super::tree::{CHAINS, SESSION, chain_field, chain_key_field, chain_number, step_field, tree_key};
 use super::unchanged::Unchanged;
 use super::{Call, Stores, chain_id, is_version, no_transition, session_id};
@@ -15,7 +16,7 @@ use crate::error::{Code, Error, Result};
 use crate::id::{Id, Tree};
 use crate::key::Name;
 use crate::schema::{Chain, ChainData, ChainStatus, ChainUpdate};
-use crate::txn::{Check, Effect, Query, Txn, Until};
+use crate::txn::{Check, Effect, Txn, Until};
 
 impl Record for Chain {
     fn body(&self) -> Body {
@@ -29,6 +30,19 @@ impl Record for Chain {
         body.field("createdAt", &self.created_at).field("updatedAt", &self.updated_at);
         body
     }
+
+    fn write(seen: &Seen<'_>, out: &mut String) {
+        let Id::Chain(tree, chain) = seen.id else { return };
+        push_public(out, &[("chainId", seen.id), ("sessionId", Id::Session(tree))], seen);
+        out.push_str(",\"stepOrder\":[");
+        for (place, step) in step_numbers(seen.aside).enumerate() {
+            out.push_str(if place == 0 { "\"" } else { ",\"" });
+            Id::Step(tree, chain, step).push_to(out);
+            out.push('"');
+        }
+        out.push(']');
+        push_version(out, seen.version);
+    }
 }
 
 /// The numbers of a chain's steps, in order.
@@ -41,26 +55,15 @@ fn step_order(tree: Tree, chain: u32, aside: &Aside) -> Vec<String> {
 }
 
 /// A chain's public JSON.
-pub(super) fn public_chain(tree: Tree, chain: u32, version: u64, body: &str, aside: &Aside) -> String {
-    let (id, session) = (Id::Chain(tree, chain).to_string(), Id::Session(tree).to_string());
-    let order = serde_json::to_string(&step_order(tree, chain, aside)).unwrap_or_default();
-    let front = [("chainId", id.as_str()), ("sessionId", &session)];
-    public(&front, body, &[("stepOrder", &order), ("version", &version.to_string())])
-}
-
 pub(super) fn chain_json(tree: Tree, chain: u32, stored: &Stored<Chain>) -> String {
-    public_chain(tree, chain, stored.version, &stored.json, &stored.aside)
-}
-
-fn answer(tree: Tree, chain: u32, stored: &Stored<Chain>) -> String {
-    tagged(&fingerprint(&stored.stamp, Until::Never), &chain_json(tree, chain, stored))
+    public::<Chain>(&stored.seen(Id::Chain(tree, chain), Until::Never))
 }
 
 /// The chain as stored in a view whose first field it is.
 pub(super) fn chain_in(tree: Tree, chain: u32, view: &View) -> Result<Stored<Chain>> {
-    let id = Id::Chain(tree, chain).to_string();
-    let text = view.text(0).ok_or_else(|| Error::not_found("chain", &id))?;
-    Stored::read(&id, text)
+    let id = Id::Chain(tree, chain);
+    let text = view.text(0).ok_or_else(|| Error::not_found("chain", &id.to_string()))?;
+    Stored::read(id, text)
 }
 
 /// The event of a chain's change.
@@ -77,7 +80,7 @@ impl Stores {
     /// # Errors
     /// `STORAGE_NOT_FOUND` when the session does not exist.
     pub async fn create_chain(
-        &self,
+        self: &Arc<Self>,
         call: Call,
         id: &str,
         data: ChainData,
@@ -107,7 +110,7 @@ impl Stores {
             })
             .await?;
         match settled.value {
-            Ok((number, stored)) => Ok(answer(tree, number, &stored)),
+            Ok((number, stored)) => Ok(stored.answer(Id::Chain(tree, number), Until::Never)),
             Err(earlier) => match self.get_chain(call, &earlier, None).await? {
                 Some(chain) => Ok(chain),
                 None => self.recreate_chain(call, tree, &look, data, rollup).await,
@@ -117,7 +120,7 @@ impl Stores {
 
     /// The chain that this idempotency key stood for was deleted: the key is free again.
     async fn recreate_chain(
-        &self,
+        self: &Arc<Self>,
         call: Call,
         tree: Tree,
         look: &Look,
@@ -165,8 +168,9 @@ impl Stores {
             idempotency_key: key.map(ToOwned::to_owned),
             ..Aside::default()
         };
-        let (created, id) = (record.body().as_created(), Id::Chain(tree, number));
-        let stored = Stored::first(&self.operation(), record, aside);
+        let (body, id) = (record.body(), Id::Chain(tree, number));
+        let created = body.as_created();
+        let stored = Stored::first(&self.operation(), &body, record, aside);
         let put = |field: Name, text: Arc<str>| Effect::Put { key: tree_key(tree), field, text };
         txn.effects = vec![
             put(chain_field(number), stored.text()),
@@ -184,32 +188,6 @@ impl Stores {
             txn.effects.push(put(chain_key_field(key), id.to_string().into()));
         }
         stored
-    }
-
-    /// The chain, or `None`; with `known` as for [`Stores::get_session`]. *Round trips*: one.
-    ///
-    /// # Errors
-    /// `STORAGE_INVALID` for what is no chain's id, `STORAGE_CORRUPT` when it can't be read.
-    pub async fn get_chain(&self, call: Call, id: &str, known: Option<&str>) -> Result<Option<String>> {
-        let (tree, chain) = chain_id(id)?;
-        let Some(text) = self.get_field(call, tree, chain_field(chain)).await? else { return Ok(None) };
-        let head = Head::read(id, &text)?;
-        let tag = fingerprint(head.stamp, Until::Never);
-        if known == Some(tag.as_str()) {
-            return Ok(Some(UNCHANGED.to_owned()));
-        }
-        self.checked::<Chain>(id, &text)?;
-        let json = public_chain(tree, chain, head.version, head.body, &head.aside(id)?);
-        Ok(Some(tagged(&tag, &json)))
-    }
-
-    /// One field of a tree.
-    pub(super) async fn get_field(&self, call: Call, tree: Tree, field: Name) -> Result<Option<Arc<str>>> {
-        let query = Query::Record { key: tree_key(tree), fields: vec![field.clone()] };
-        let replies = self.ask(tree.partition(), call, vec![query]).await?;
-        let text = super::settle::record(replies.into_iter().next())?.texts.into_iter().next().flatten();
-        self.seen(tree, &field, text.clone());
-        Ok(text)
     }
 
     /// Merges an update, field by field; otherwise as [`Stores::update_session`].
@@ -249,7 +227,7 @@ impl Stores {
                 Ok(Plan::Write(after))
             })
             .await?;
-        Ok(answer(tree, chain, &settled.value))
+        Ok(settled.value.answer(Id::Chain(tree, chain), Until::Never))
     }
 
     /// Puts a changed chain and its event into a transaction that checks what it was.
@@ -266,7 +244,7 @@ impl Stores {
     ) -> Stored<Chain> {
         let kind = chain_event(before.record.status, record.status);
         let (old, body) = (before.record.body(), record.body());
-        let after = before.next(&self.operation(), record, aside);
+        let after = before.next(&self.operation(), &body, record, aside);
         let user = &after.aside.user;
         let data = body.changes_since(&old, after.version);
         txn.checks.push(Check::Begins {
@@ -293,6 +271,7 @@ impl Stores {
                 return Ok(Plan::Answer(()));
             }
             let before = chain_in(tree, chain, view)?;
+            txn.deferrable = false;
             let (now, user) = (self.clock.now(), &before.aside.user);
             let mut fields = vec![chain_field(chain)];
             fields.extend(step_numbers(&before.aside).map(|step| step_field(chain, step)));

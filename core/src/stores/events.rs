@@ -1,5 +1,6 @@
 //! Events: appended by every change; read here, and appended by the caller under `custom:`.
 
+use super::cursor::Cursor;
 use super::event_text::{Happened, public_event};
 use super::sessions::session_in;
 use super::settle::{Look, Plan, record};
@@ -75,7 +76,7 @@ impl Page<'_> {
         Ok(true)
     }
 
-    fn json(self, cursor: &str) -> String {
+    fn json(self, cursor: &Cursor) -> String {
         format!("{{\"items\":[{}],\"cursor\":\"{cursor}\"}}", self.items.join(","))
     }
 }
@@ -138,9 +139,10 @@ impl Stores {
             _ => Ok(None),
         };
         let from = match &query.cursor {
-            Some(cursor) => {
-                cursor.strip_prefix('l').and_then(|text| text.parse().ok()).ok_or_else(bad_cursor)?
-            }
+            Some(cursor) => match Cursor::parse(cursor) {
+                Some(Cursor::Log(position, _)) => position,
+                _ => return Err(bad_cursor()),
+            },
             None => bound("after", &query.after)?.unwrap_or(0),
         };
         let to = bound("before", &query.before)?.unwrap_or(u64::MAX);
@@ -160,17 +162,17 @@ impl Stores {
             }
             for (position, text) in &log.entries {
                 if page.is_full() || !page.look_at(Id::Session(tree), *position, text)? {
-                    return Ok(page.json(&format!("l{at}")));
+                    return Ok(page.json(&Cursor::Log(at, None)));
                 }
                 at = *position;
             }
             if page.is_full() || at >= log.last {
-                return Ok(page.json(&format!("l{at}")));
+                return Ok(page.json(&Cursor::Log(at, None)));
             }
         }
     }
 
-    async fn log(&self, call: Call, tree: Tree, after: u64) -> Result<Log> {
+    pub(super) async fn log(&self, call: Call, tree: Tree, after: u64) -> Result<Log> {
         let query = Query::Log { key: tree_key(tree), after, limit: PAGE };
         match self.ask(tree.partition(), call, vec![query]).await?.pop() {
             Some(Reply::Log(log)) if log.last == 0 => {
@@ -181,7 +183,7 @@ impl Stores {
         }
     }
 
-    async fn user_of(&self, call: Call, tree: Tree) -> Result<String> {
+    pub(super) async fn user_of(&self, call: Call, tree: Tree) -> Result<String> {
         let query = Query::Record { key: tree_key(tree), fields: vec![SESSION.into()] };
         let replies = self.ask(tree.partition(), call, vec![query]).await?;
         let id = Id::Session(tree).to_string();
@@ -198,7 +200,10 @@ impl Stores {
             }
         }
         let mut at = match &query.cursor {
-            Some(cursor) => feed_position(cursor).ok_or_else(bad_cursor)?,
+            Some(cursor) => match Cursor::parse(cursor) {
+                Some(Cursor::Feed(position)) => position,
+                _ => return Err(bad_cursor()),
+            },
             None => Position::default(),
         };
         let range =
@@ -216,7 +221,7 @@ impl Stores {
                 at = entry.position;
             }
             if page.is_full() || (entries.len() as u64) < PAGE {
-                return Ok(page.json(&format!("f{}-{}", at.0, at.1)));
+                return Ok(page.json(&Cursor::Feed(at)));
             }
         }
     }
@@ -254,11 +259,6 @@ fn position_in(tree: Tree, name: &'static str, id: &str) -> Result<u64> {
         Some(Id::Event(other, position)) if other == tree => Ok(position),
         _ => Err(invalid(vec![Issue::custom(&[PathItem::from(name)], "Not an event of this session")])),
     }
-}
-
-fn feed_position(cursor: &str) -> Option<Position> {
-    let (ms, n) = cursor.strip_prefix('f')?.split_once('-')?;
-    Some(Position(ms.parse().ok()?, n.parse().ok()?))
 }
 
 fn bad_cursor() -> Error {

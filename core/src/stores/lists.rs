@@ -2,19 +2,18 @@
 
 use super::chains::{chain_in, chain_json};
 use super::record::Stored;
-use super::sessions::{public_session, session_in};
+use super::sessions::session_in;
 use super::settle::{Look, Plan, record};
 use super::steps::step_json;
-use super::tree::{CHAINS, SESSION, chain_field, sessions_key, tree_key, user_partition};
+use super::tree::{CHAINS, SESSION, chain_field, tree_key};
 use super::{Call, Stores, chain_id, session_id};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Result};
 use crate::id::{Id, Tree};
-use crate::key::{Name, Partition};
-use crate::schema::Session;
-use crate::txn::{Check, Effect, Fields, Outcome, Query, Reply, Txn};
+use crate::key::Name;
+use crate::txn::Query;
 
 /// Records asked for in one round trip.
-const PAGE: usize = 500;
+pub(super) const PAGE: usize = 500;
 
 /// How much of a list, and from which end. The order is that of creation.
 #[derive(Debug, Clone, Copy)]
@@ -39,79 +38,6 @@ impl Listing {
 }
 
 impl Stores {
-    /// A user's sessions. *Round trips*: two for each 500 of them.
-    ///
-    /// A session that has expired is left out, and its place among the user's sessions given back.
-    ///
-    /// # Errors
-    /// `STORAGE_CORRUPT` when one can't be read, unless the policy skips it.
-    pub async fn list_sessions(&self, call: Call, user: &str, listing: Listing) -> Result<Vec<String>> {
-        let partition = user_partition(user);
-        let (mut found, mut skip, mut expired) = (Vec::new(), 0, Vec::new());
-        let page = PAGE.min(listing.limit.max(1));
-        while found.len() < listing.limit {
-            let query = Query::Members {
-                key: sessions_key(user),
-                descending: listing.descending,
-                skip,
-                limit: page as u64,
-            };
-            let members = match self.ask(partition, call, vec![query]).await?.pop() {
-                Some(Reply::Members(members)) => members,
-                _ => return Err(Error::internal("a question for members was answered by something else")),
-            };
-            let trees: Vec<Tree> = members.iter().filter_map(|member| Tree::parse(member)).collect();
-            skip += members.len() as u64;
-            for (tree, fields) in trees.iter().zip(self.records(partition, call, &trees).await?) {
-                match fields.texts.first().and_then(Option::as_ref) {
-                    Some(text) if found.len() < listing.limit => {
-                        let id = Id::Session(*tree).to_string();
-                        let public = Stored::<Session>::read(&id, text)
-                            .map(|stored| public_session(*tree, stored.version, &stored.json, fields.until));
-                        found.extend(self.unless_corrupt(public)?);
-                    }
-                    Some(_) => {}
-                    None => expired.push(*tree),
-                }
-            }
-            if members.len() < page {
-                break;
-            }
-        }
-        self.forget_expired(partition, call, user, &expired).await?;
-        Ok(found)
-    }
-
-    async fn records(&self, partition: Partition, call: Call, trees: &[Tree]) -> Result<Vec<Fields>> {
-        if trees.is_empty() {
-            return Ok(Vec::new());
-        }
-        let query = |tree: &Tree| Query::Record { key: tree_key(*tree), fields: vec![SESSION.into()] };
-        let replies = self.ask(partition, call, trees.iter().map(query).collect()).await?;
-        replies.into_iter().map(|reply| record(Some(reply))).collect()
-    }
-
-    /// Gives back the places of expired sessions; if one of them is there after all, of none this time.
-    async fn forget_expired(
-        &self,
-        partition: Partition,
-        call: Call,
-        user: &str,
-        expired: &[Tree],
-    ) -> Result<()> {
-        for trees in expired.chunks(PAGE) {
-            let mut txn = Txn::new(partition, call.deadline);
-            for tree in trees {
-                txn.checks.push(Check::Absent { key: tree_key(*tree), field: SESSION.into() });
-                txn.effects.push(Effect::Remove { key: sessions_key(user), member: tree.as_str().into() });
-            }
-            if let Outcome::Refused(..) = self.backend.run(txn).await? {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
     /// A session's chains. *Round trips*: two.
     ///
     /// # Errors
@@ -192,7 +118,7 @@ impl Stores {
         Ok(found)
     }
 
-    fn unless_corrupt(&self, item: Result<String>) -> Result<Option<String>> {
+    pub(super) fn unless_corrupt<T>(&self, item: Result<T>) -> Result<Option<T>> {
         match item {
             Err(error) if error.code == Code::Corrupt && self.policy.skips_corrupt => Ok(None),
             other => other.map(Some),

@@ -4,23 +4,60 @@
 //! line that runs it. No store knows which backend it stands on.
 
 mod bases;
+mod caches;
 mod chains;
+mod collections;
+mod cursor;
+mod drawer;
 mod event_text;
 mod events;
+mod feed;
+mod feed_all;
+mod feed_page;
+mod fields;
+mod fits;
+mod generations;
+mod get;
+mod glob;
+mod history;
+mod kv;
+mod kv_answers;
+mod life;
 mod lists;
+mod marked;
+mod mask;
+mod plain;
+mod query;
+mod queues;
 mod record;
+mod redo;
+mod replay;
 mod rollup;
 mod sessions;
 mod settle;
 mod steps;
+mod tables;
+mod told;
 mod tree;
 mod unchanged;
+mod users;
+mod watch;
 
 use std::sync::Arc;
 
+pub use caches::{Landing, Sight};
+pub use collections::{Write, collection_id};
 pub use events::{Bound, EventsQuery};
+pub use feed::{FeedQuery, Of, Start};
+pub use history::{Exchange, HistoryPolicy};
+pub use kv::Pipeline;
+pub use life::Swept;
 pub use lists::Listing;
+pub use mask::Masks;
+pub use queues::{Taken, Taking};
 pub use record::SCHEMA_VERSION;
+pub use tables::{TableEntry, TableName};
+pub use told::UNCHANGED;
 pub use tree::Keeping;
 
 use crate::backend::{Backend, Info};
@@ -28,10 +65,13 @@ use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Detail, Error, Result};
 use crate::id::{Id, Ids, Tree};
 use crate::key::Partition;
+use crate::near::Near;
 use crate::schema::{Guards, Issue, Issues, Limits, PathItem};
+use crate::timer::Timers;
 use crate::txn::{Outcome, Query, Reply, Txn};
 
 use bases::Bases;
+use life::Sweeper;
 
 /// What every call brings.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +88,8 @@ pub struct Policy {
     pub guards: Guards,
     /// A list leaves out what can't be read instead of failing.
     pub skips_corrupt: bool,
+    /// Keys are those of a keyspace that belongs to others too.
+    pub raw_keys: bool,
 }
 
 /// All stores of one storage.
@@ -55,13 +97,35 @@ pub struct Stores {
     backend: Arc<dyn Backend>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
+    timers: Arc<Timers>,
     policy: Policy,
-    bases: Bases,
+    bases: Arc<Bases>,
+    sweeper: Sweeper,
+    strays: queues::Strays,
 }
 
 impl Stores {
-    pub fn new(backend: Arc<dyn Backend>, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>, policy: Policy) -> Self {
-        Self { backend, clock, ids, policy, bases: Bases::new() }
+    pub fn new(
+        backend: Arc<dyn Backend>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+        timers: Arc<Timers>,
+        policy: Policy,
+    ) -> Self {
+        let sweeper = Sweeper::beginning_at(ids.random());
+        let strays = queues::Strays::default();
+        Self { backend, clock, ids, timers, policy, bases: Arc::new(Bases::new()), sweeper, strays }
+    }
+
+    /// What was seen of records, for those who can't ask the backend.
+    #[must_use]
+    pub fn near(&self) -> Arc<dyn Near> {
+        Arc::clone(&self.bases) as Arc<dyn Near>
+    }
+
+    /// A call begins now.
+    pub(crate) fn begin(&self, now: Timestamp) {
+        self.bases.begin(now);
     }
 
     /// What the stores stand on.

@@ -5,16 +5,18 @@
 //! that a repeated write finds its own), the aside (what the store needs beside the record) and the
 //! record's body: JSON without what its place already tells (ids, version, deadline).
 
-use std::fmt::Write as _;
+use std::fmt::Display;
 use std::ops::Range;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use super::fits::Field;
+use super::replay::{CLEARED, NULLABLE};
+use super::told::{Seen, fingerprint, push_number, tagged};
 use crate::error::{Code, Error, Result};
-use crate::id::base32;
+use crate::id::Id;
 use crate::txn::Until;
 
 /// The version of the stored form. A higher one was written by a later version of this library.
@@ -23,6 +25,8 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// How many operations before the last one a record remembers.
 const OPERATIONS_KEPT: usize = 7;
 
+/// Room for a stored text's version, operation and the like.
+const ROOM_FOR_HEAD: usize = 64;
 /// Room for a typical record's text and fields.
 const TYPICAL_BYTES: usize = 512;
 const TYPICAL_FIELDS: usize = 14;
@@ -94,7 +98,8 @@ impl Body {
         json
     }
 
-    /// The fields that differ from `before`, as a JSON object: new values, and `null` for what is gone.
+    /// The fields that differ from `before`, as a JSON object: new values, and `null` for what is gone; of a field whose
+    /// value may be `null`, its name in a list.
     pub fn changes_since(&self, before: &Self, version: u64) -> String {
         let mut changes = Self::default();
         for (name, value) in self.values().filter(|(name, _)| *name != "updatedAt") {
@@ -103,20 +108,27 @@ impl Body {
             }
         }
         for (name, _) in before.values().filter(|(name, _)| self.value(name).is_none()) {
-            changes.raw(name, "null");
+            if name == NULLABLE {
+                changes.field(CLEARED, &[name]);
+            } else {
+                changes.raw(name, "null");
+            }
         }
         changes.field("version", &version).json()
     }
 
-    /// The fields of a new record that its event does not tell otherwise.
+    /// The fields of a new record that its event does not tell otherwise: those behind the owner, before the times.
     pub fn as_created(&self) -> String {
-        let mut created = Self::default();
-        for (name, value) in
-            self.values().filter(|(name, _)| !matches!(*name, "createdAt" | "updatedAt" | "userId"))
-        {
-            created.raw(name, value);
-        }
-        created.json()
+        let from = match self.spans.first() {
+            Some(("userId", span)) => span.end + 1,
+            _ => 1,
+        };
+        let times = self.spans.iter().position(|(name, _)| *name == "createdAt").unwrap_or(self.spans.len());
+        let to =
+            times.checked_sub(1).and_then(|last| self.spans.get(last)).map_or(from, |(_, span)| span.end);
+        let told =
+            self.text.get(from..to).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
+        ["{", told, "}"].concat()
     }
 
     pub fn differs_from(&self, before: &Self) -> bool {
@@ -127,8 +139,17 @@ impl Body {
 
 /// A record that can be stored.
 pub(super) trait Record: DeserializeOwned {
+    /// Whether the tree's deadline is part of it.
+    const TELLS_DEADLINE: bool = false;
+
+    /// The fields of its body, where a quick look at them is worth having.
+    const FIELDS: &'static [Field] = &[];
+
     /// Its fields without what its place tells.
     fn body(&self) -> Body;
+
+    /// Writes the public JSON of one that is stored.
+    fn write(seen: &Seen<'_>, out: &mut String);
 }
 
 /// What the store needs beside the record itself.
@@ -172,10 +193,10 @@ pub(super) struct Stored<R> {
 impl<R: Record> Stored<R> {
     /// # Errors
     /// `STORAGE_CORRUPT` for what is not a stored record, and for a later schema version.
-    pub fn read(id: &str, text: &str) -> Result<Self> {
-        let head = Head::read(id, text)?;
-        let aside = head.aside(id)?;
-        let record = parse(id, head.body)?;
+    pub fn read(id: impl Display, text: &str) -> Result<Self> {
+        let head = Head::read(&id, text)?;
+        let aside = head.aside(&id)?;
+        let record = parse(&id, head.body)?;
         Ok(Self {
             version: head.version,
             stamp: head.stamp.into(),
@@ -186,21 +207,21 @@ impl<R: Record> Stored<R> {
         })
     }
 
-    /// The first version of a record, by `operation`.
-    pub fn first(operation: &str, record: R, aside: Aside) -> Self {
-        let json = record.body().json();
+    /// The first version of a record, whose body this is, by `operation`.
+    pub fn first(operation: &str, body: &Body, record: R, aside: Aside) -> Self {
+        let json = body.json();
         Self { version: 1, stamp: format!("1.{operation}"), operations: String::new(), aside, record, json }
     }
 
-    /// The next version of this record, by `operation`.
-    pub fn next(&self, operation: &str, record: R, aside: Aside) -> Self {
+    /// The next version of this record, whose body this is, by `operation`.
+    pub fn next(&self, operation: &str, body: &Body, record: R, aside: Aside) -> Self {
         let last = self.stamp.split_once('.').map(|(_, operation)| operation);
         let known = last
             .into_iter()
             .chain(self.operations.split(',').filter(|known| !known.is_empty() && *known != "-"));
         let operations = known.take(OPERATIONS_KEPT).collect::<Vec<_>>().join(",");
         let version = self.version + 1;
-        let json = record.body().json();
+        let json = body.json();
         Self { version, stamp: format!("{version}.{operation}"), operations, aside, record, json }
     }
 
@@ -212,7 +233,30 @@ impl<R: Record> Stored<R> {
             serde_json::to_string(&self.aside).unwrap_or_default()
         };
         let operations = if self.operations.is_empty() { "-" } else { &self.operations };
-        format!("{} {SCHEMA_VERSION} {operations} {}:{aside}{}", self.stamp, aside.len(), self.json).into()
+        let mut text =
+            String::with_capacity(self.json.len() + aside.len() + operations.len() + ROOM_FOR_HEAD);
+        text.push_str(&self.stamp);
+        text.push(' ');
+        push_number(&mut text, u64::from(SCHEMA_VERSION));
+        text.push(' ');
+        text.push_str(operations);
+        text.push(' ');
+        push_number(&mut text, aside.len() as u64);
+        text.push(':');
+        text.push_str(&aside);
+        text.push_str(&self.json);
+        text.into()
+    }
+
+    /// The record as it is told at this place.
+    pub fn seen(&self, id: Id, until: Until) -> Seen<'_> {
+        Seen { id, version: self.version, body: &self.json, aside: &self.aside, until }
+    }
+
+    /// The answer of the call that wrote it, or found it so.
+    pub fn answer(&self, id: Id, until: Until) -> String {
+        let deadline = if R::TELLS_DEADLINE { until } else { Until::Never };
+        tagged::<R>(&fingerprint(&self.stamp, deadline), &self.seen(id, until))
     }
 
     /// What a stored text of this very version and operation begins with.
@@ -231,8 +275,8 @@ pub(super) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    pub fn read(id: &str, text: &'a str) -> Result<Self> {
-        let corrupt = || Error::corrupt(id, "its head is not one of ours");
+    pub fn read(id: &impl Display, text: &'a str) -> Result<Self> {
+        let corrupt = || Error::corrupt(&id.to_string(), "its head is not one of ours");
         let mut parts = text.splitn(4, ' ');
         let mut part = || parts.next().ok_or_else(corrupt);
         let (stamp, schema, operations, rest) = (part()?, part()?, part()?, part()?);
@@ -254,85 +298,14 @@ impl<'a> Head<'a> {
         Ok(Self { version, stamp, operations, aside, body })
     }
 
-    pub fn aside(&self, id: &str) -> Result<Aside> {
+    pub fn aside(&self, id: &impl Display) -> Result<Aside> {
         if self.aside.is_empty() { Ok(Aside::default()) } else { parse(id, self.aside) }
     }
 }
 
-fn parse<T: DeserializeOwned>(id: &str, json: &str) -> Result<T> {
+fn parse<T: DeserializeOwned>(id: &impl Display, json: &str) -> Result<T> {
     // serde's own words may quote the stored value; its place is enough to find it.
-    serde_json::from_str(json)
-        .map_err(|error| Error::corrupt(id, &format!("its body breaks at column {}", error.column())))
+    serde_json::from_str(json).map_err(|error| {
+        Error::corrupt(&id.to_string(), &format!("its body breaks at column {}", error.column()))
+    })
 }
-
-/// How every record's body ends.
-const CREATED: &str = "\"createdAt\":\"";
-const UPDATED: &str = "\",\"updatedAt\":\"";
-const TIMES_LEN: usize = CREATED.len() + 24 + UPDATED.len() + 24 + 1;
-
-/// Writes the fields and, as milliseconds, the two times behind them: a face makes a date of a number four
-/// times as fast as of a text. False when the times are not there.
-fn push_times(out: &mut String, fields: &str, times: &str) -> bool {
-    let time = |from: usize| times.get(from..from + 24).and_then(Timestamp::parse);
-    let second = CREATED.len() + 24 + UPDATED.len();
-    let (true, Some(created), Some(updated)) =
-        (times.starts_with(CREATED), time(CREATED.len()), time(second))
-    else {
-        return false;
-    };
-    let _ = write!(out, "{fields}\"createdAt\":{},\"updatedAt\":{}", created.0, updated.0);
-    true
-}
-
-/// The public JSON of a record: what its place tells, its body, and what comes last.
-pub(super) fn public(front: &[(&str, &str)], body: &str, back: &[(&str, &str)]) -> String {
-    let mut out = String::with_capacity(body.len() + 192);
-    for (name, value) in front {
-        out.push_str(if out.is_empty() { "{\"" } else { ",\"" });
-        out.push_str(name);
-        out.push_str("\":\"");
-        out.push_str(value);
-        out.push('"');
-    }
-    let inner = body.strip_prefix('{').and_then(|body| body.strip_suffix('}')).unwrap_or_default();
-    out.push_str(if inner.is_empty() { "" } else { "," });
-    match inner.len().checked_sub(TIMES_LEN).and_then(|at| inner.split_at_checked(at)) {
-        Some((fields, times)) if push_times(&mut out, fields, times) => {}
-        _ => out.push_str(inner),
-    }
-    for (name, json) in back {
-        out.push_str(",\"");
-        out.push_str(name);
-        out.push_str("\":");
-        out.push_str(json);
-    }
-    out.push('}');
-    out
-}
-
-/// The tag of a record's public JSON: a fingerprint of all that it depends on, its stamp and, for a session,
-/// its deadline. 55 bits of FNV-1a in 12 characters, which V8 copies out of an answer where it would hold on
-/// to the whole answer for a longer piece of it.
-pub(super) fn fingerprint(stamp: &str, until: Until) -> String {
-    let at = if let Until::At(at) = until { at.0.to_le_bytes() } else { [0; 8] };
-    let bytes = stamp.bytes().chain(at);
-    let hash = bytes
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    // A digit in front tells an answer with a record from every other one.
-    format!("0{}", base32(hash ^ (hash >> 7), 11))
-}
-
-/// The answer of a call for one record: its tag, by which a face knows it again, and its JSON.
-///
-/// The tag changes whenever the JSON does. A caller that holds the record of a tag sends the tag along, and
-/// is told [`UNCHANGED`] instead of the same again.
-pub(super) fn tagged(tag: &str, json: &str) -> String {
-    let mut out = String::with_capacity(tag.len() + 1 + json.len());
-    out.push_str(tag);
-    out.push('\n');
-    out.push_str(json);
-    out
-}
-
-/// The answer for a record that the caller holds already.
-pub(super) const UNCHANGED: &str = "=";

@@ -3,20 +3,36 @@
 use std::sync::Arc;
 
 use super::event_text::Happened;
-use super::record::{Aside, Body, Head, Record, Stored, UNCHANGED, fingerprint, public, tagged};
+use super::fits::{Field, Kind, field, optional};
+use super::record::{Aside, Body, Record, Stored};
 use super::rollup::{State, session_event};
 use super::settle::{Look, Plan, View};
-use super::tree::{KEY_ID, SESSION, idempotency_key, sessions_key, tree_key, user_partition};
+use super::told::{Seen, public, push_number, push_public, push_version};
+use super::tree::{
+    DueKind, SESSION, archive_key, below_key, due_key, due_member, key_field, key_of_field, keys_key, letter,
+    session_member, sessions_key, tree_key, user_partition,
+};
 use super::unchanged::Unchanged;
 use super::{Call, Stores, is_version, no_transition, session_id};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::id::{Id, Tree};
-use crate::key::Name;
-use crate::schema::{Patch, Session, SessionData, SessionUpdate};
+use crate::run::Run;
+use crate::schema::{Patch, Session, SessionData, SessionState, SessionUpdate};
 use crate::txn::{Check, Effect, Outcome, Query, Txn, Until};
 
 impl Record for Session {
+    const TELLS_DEADLINE: bool = true;
+    const FIELDS: &'static [Field] = &[
+        field("userId", Kind::Text),
+        field("state", Kind::Word(&["active", "paused", "completed"])),
+        optional("title", Kind::Text),
+        field("tags", Kind::Texts),
+        field("metadata", Kind::Object),
+        field("createdAt", Kind::Time),
+        field("updatedAt", Kind::Time),
+    ];
+
     fn body(&self) -> Body {
         let mut body = Body::default();
         body.field("userId", &self.user_id).field("state", &self.state);
@@ -25,27 +41,28 @@ impl Record for Session {
         body.field("createdAt", &self.created_at).field("updatedAt", &self.updated_at);
         body
     }
+
+    fn write(seen: &Seen<'_>, out: &mut String) {
+        push_public(out, &[("sessionId", seen.id)], seen);
+        out.push_str(",\"expiresAt\":");
+        match seen.until {
+            Until::Never => out.push_str("null"),
+            Until::At(at) => push_number(out, at.0),
+        }
+        push_version(out, seen.version);
+    }
 }
 
 /// A session's public JSON.
-pub(super) fn public_session(tree: Tree, version: u64, body: &str, until: Until) -> String {
-    let id = Id::Session(tree).to_string();
-    let expires_at = match until {
-        Until::Never => "null".to_owned(),
-        Until::At(at) => at.0.to_string(),
-    };
-    public(&[("sessionId", &id)], body, &[("expiresAt", &expires_at), ("version", &version.to_string())])
-}
-
-fn answer(tree: Tree, stored: &Stored<Session>, until: Until) -> String {
-    tagged(&fingerprint(&stored.stamp, until), &public_session(tree, stored.version, &stored.json, until))
+pub(super) fn public_session(tree: Tree, stored: &Stored<Session>, until: Until) -> String {
+    public::<Session>(&stored.seen(Id::Session(tree), until))
 }
 
 /// The session as stored in a view whose first field it is.
 pub(super) fn session_in(tree: Tree, view: &View) -> Result<Stored<Session>> {
-    let id = Id::Session(tree).to_string();
-    let text = view.text(0).ok_or_else(|| Error::not_found("session", &id))?;
-    Stored::read(&id, text)
+    let id = Id::Session(tree);
+    let text = view.text(0).ok_or_else(|| Error::not_found("session", &id.to_string()))?;
+    Stored::read(id, text)
 }
 
 fn event(kind: &str, user: &str, now: Timestamp, data: &str) -> Arc<str> {
@@ -56,27 +73,42 @@ impl Stores {
     /// Creates a session.
     ///
     /// *Atomicity*: the record, its place among the user's sessions and its event are one step. *Round
-    /// trips*: one; two more for a repeated idempotency key.
-    ///
-    /// # Errors
-    /// `STORAGE_INVALID` from the caller's guard.
-    pub async fn create_session(
-        &self,
+    /// trips*: one.
+    pub fn create_session(
+        self: &Arc<Self>,
         call: Call,
         user: &str,
         data: SessionData,
-        key: Option<&str>,
-    ) -> Result<String> {
-        let now = self.clock.now();
+    ) -> Run<Result<String>> {
+        let (tree, mut txn, now) = self.new_tree(call, user);
+        let answer = self.plan_session(&mut txn, tree, now, user, data, None);
+        self.remember_made(tree, &txn);
+        self.backend.run(txn).map(|outcome| outcome.map(|_| answer))
+    }
+
+    fn new_tree(&self, call: Call, user: &str) -> (Tree, Txn, Timestamp) {
         let partition = user_partition(user);
-        let tree = self.ids.tree(now, partition);
+        let tree = self.ids.tree(self.clock.now(), partition);
         let mut txn = Txn::new(partition, call.deadline);
-        let answer = self.plan_session(&mut txn, tree, now, user, data, key);
+        (txn.mark, txn.deferrable) = (Some(self.ids.mark()), true);
+        // The tree's own time, so that sessions are ordered by it in every list and bound.
+        (tree, txn, tree.created_at())
+    }
+
+    /// Creates a session, unless one was created with this idempotency key: then it is the answer.
+    ///
+    /// *Atomicity*: as [`Stores::create_session`], the key included. *Round trips*: one; two more for a
+    /// repeated key.
+    pub async fn create_session_once(
+        self: &Arc<Self>,
+        call: Call,
+        user: &str,
+        data: SessionData,
+        key: &str,
+    ) -> Result<String> {
+        let (tree, mut txn, now) = self.new_tree(call, user);
+        let answer = self.plan_session(&mut txn, tree, now, user, data, Some(key));
         let mut taken = None;
-        let Some(key) = key else {
-            self.remember_made(tree, &txn);
-            return self.backend.run(txn).await.map(|_| answer);
-        };
         loop {
             let mut attempt = txn.clone();
             self.claim(&mut attempt, user, key, taken.as_ref());
@@ -118,70 +150,48 @@ impl Stores {
             ..Session::default()
         };
         let aside = Aside { idempotency_key: key.map(ToOwned::to_owned), ..Aside::default() };
-        let created = record.body().as_created();
-        let stored = Stored::first(&self.operation(), record, aside);
+        let body = record.body();
+        let created = body.as_created();
+        let stored = Stored::first(&self.operation(), &body, record, aside);
         let keeping = &self.policy.keeping;
         let until = keeping.until(tree, now);
         txn.effects = vec![
             Effect::Open { key: tree_key(tree), until },
             Effect::Put { key: tree_key(tree), field: SESSION.into(), text: stored.text() },
-            Effect::Add { key: sessions_key(user), member: tree.as_str().into(), score: now.0 },
+            Effect::Add {
+                key: sessions_key(user),
+                member: session_member(letter(SessionState::Active), tree),
+                score: 0,
+            },
             keeping.append(tree, user, now, event("session:created", user, now, &created)),
         ];
-        if let Some(key) = key {
-            let at = idempotency_key(user, key);
-            txn.effects.push(Effect::Delete { key: at.clone() });
-            txn.effects.push(Effect::Open { key: at.clone(), until });
-            txn.effects.push(Effect::Put {
-                key: at,
-                field: KEY_ID.into(),
-                text: Id::Session(tree).to_string().into(),
-            });
+        if let Until::At(at) = until {
+            // Where the deadline moves to later is seen when it is looked at: a write does not touch this.
+            let member = due_member(DueKind::Session, tree, user);
+            txn.effects.push(Effect::Add { key: due_key(), member, score: at.0 });
         }
-        answer(tree, &stored, until)
+        if let Some(key) = key {
+            let put = |field, text| Effect::Put { key: keys_key(user), field, text };
+            txn.effects.push(put(key_field(key), Id::Session(tree).to_string().into()));
+            txn.effects.push(put(key_of_field(tree), key.into()));
+        }
+        stored.answer(Id::Session(tree), until)
     }
 
     /// The key must be free, or still stand for the session that was found to be gone.
     fn claim(&self, txn: &mut Txn, user: &str, key: &str, taken: Option<&Arc<str>>) {
-        let (key, field) = (idempotency_key(user, key), Name::from(KEY_ID));
-        txn.witness = vec![Query::Record { key: key.clone(), fields: vec![field.clone()] }];
+        let (at, field) = (keys_key(user), key_field(key));
+        txn.witness = vec![Query::Record { key: at.clone(), fields: vec![field.clone()] }];
         txn.checks = vec![match taken {
-            None => Check::Absent { key, field },
-            Some(id) => Check::Begins { key, field, with: id.to_string() },
+            None => Check::Absent { key: at, field },
+            Some(id) => {
+                if let Some(gone) = Id::parse(id) {
+                    txn.effects
+                        .push(Effect::Drop { key: at.clone(), fields: vec![key_of_field(gone.tree())] });
+                }
+                Check::Begins { key: at, field, with: id.to_string() }
+            }
         }];
-    }
-
-    /// The session, or `None`; only that it is unchanged to a caller that holds the one of the tag `known`.
-    /// *Round trips*: one.
-    ///
-    /// # Errors
-    /// `STORAGE_INVALID` for what is no session's id, `STORAGE_CORRUPT` when it can't be read.
-    pub async fn get_session(&self, call: Call, id: &str, known: Option<&str>) -> Result<Option<String>> {
-        let tree = session_id(id)?;
-        let query = Query::Record { key: tree_key(tree), fields: vec![SESSION.into()] };
-        let replies = self.ask(tree.partition(), call, vec![query]).await?;
-        let fields = super::settle::record(replies.into_iter().next())?;
-        let Some(text) = fields.texts.into_iter().next().flatten() else { return Ok(None) };
-        let head = Head::read(id, &text)?;
-        let tag = fingerprint(head.stamp, fields.until);
-        if known == Some(tag.as_str()) {
-            return Ok(Some(UNCHANGED.to_owned()));
-        }
-        let json = public_session(tree, head.version, head.body, fields.until);
-        self.checked::<Session>(id, &text)?;
-        self.seen(tree, &SESSION.into(), Some(text));
-        Ok(Some(tagged(&tag, &json)))
-    }
-
-    /// Checks a text that comes from outside this process: what memory holds was written by us.
-    pub(super) fn checked<R: Record>(&self, id: &str, text: &str) -> Result<()> {
-        if self.backend.info().immediate { Ok(()) } else { Stored::<R>::read(id, text).map(drop) }
-    }
-
-    pub(super) fn seen(&self, tree: Tree, field: &Name, text: Option<Arc<str>>) {
-        if !self.backend.info().immediate {
-            self.bases.seen(tree, field, text);
-        }
     }
 
     /// Merges an update, field by field. *Atomicity*: compare and set; two updates of different fields
@@ -202,7 +212,7 @@ impl Stores {
         let settled = self
             .settle(call, &look, |view, txn| {
                 let before = session_in(tree, view)?;
-                let current = || public_session(tree, before.version, &before.json, view.until());
+                let current = || public_session(tree, &before, view.until());
                 is_version(before.version, if_version, current)?;
                 check_unchanged(tree, update, &before, view.until())?;
                 let now = self.clock.now();
@@ -216,7 +226,7 @@ impl Stores {
                     return Ok(Plan::Answer(before));
                 }
                 let user = record.user_id.clone();
-                let after = before.next(&self.operation(), record, before.aside.clone());
+                let after = before.next(&self.operation(), &body, record, before.aside.clone());
                 let data = body.changes_since(&old, after.version);
                 txn.checks.push(Check::Begins {
                     key: tree_key(tree),
@@ -233,10 +243,16 @@ impl Stores {
                     ),
                     self.policy.keeping.slide(tree, now),
                 ];
+                if from != to {
+                    let key = || sessions_key(&user);
+                    let member = |state| session_member(letter(state), tree);
+                    txn.effects.push(Effect::Remove { key: key(), member: member(from) });
+                    txn.effects.push(Effect::Add { key: key(), member: member(to), score: 0 });
+                }
                 Ok(Plan::Write(after))
             })
             .await?;
-        Ok(answer(tree, &settled.value, settled.until))
+        Ok(settled.value.answer(Id::Session(tree), settled.until))
     }
 
     /// Deletes a session and all below it; its event stays in the user's feed. A missing one is no error.
@@ -252,6 +268,7 @@ impl Stores {
                 return Ok(Plan::Answer(()));
             }
             let before = session_in(tree, view)?;
+            txn.deferrable = false;
             let (now, user) = (self.clock.now(), &before.record.user_id);
             txn.checks.push(Check::Begins {
                 key: tree_key(tree),
@@ -261,10 +278,17 @@ impl Stores {
             txn.effects = vec![
                 self.policy.keeping.append(tree, user, now, event("session:deleted", user, now, "{}")),
                 Effect::Delete { key: tree_key(tree) },
-                Effect::Remove { key: sessions_key(user), member: tree.as_str().into() },
+                Effect::Delete { key: archive_key(tree) },
+                Effect::Delete { key: below_key(tree) },
+                Effect::Remove {
+                    key: sessions_key(user),
+                    member: session_member(letter(before.record.state), tree),
+                },
+                Effect::Remove { key: due_key(), member: due_member(DueKind::Session, tree, user) },
             ];
             if let Some(key) = &before.aside.idempotency_key {
-                txn.effects.push(Effect::Delete { key: idempotency_key(user, key) });
+                let fields = vec![key_field(key), key_of_field(tree)];
+                txn.effects.push(Effect::Drop { key: keys_key(user), fields });
             }
             Ok(Plan::Write(()))
         })
@@ -291,7 +315,7 @@ impl Stores {
                 Ok(Plan::Write(before))
             })
             .await?;
-        Ok(answer(tree, &settled.value, settled.until))
+        Ok(settled.value.answer(Id::Session(tree), settled.until))
     }
 }
 

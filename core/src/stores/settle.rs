@@ -104,6 +104,7 @@ impl Stores {
         for _ in 0..ATTEMPTS {
             let mut txn = Txn::new(look.tree.partition(), call.deadline);
             txn.witness.push(look.query());
+            (txn.mark, txn.deferrable) = (Some(self.ids.mark()), true);
             match plan(&view, &mut txn) {
                 Ok(Plan::Write(value)) => match self.commit(look, txn).await? {
                     Ok((until, position)) => return Ok(Settled { value, until, position }),
@@ -137,18 +138,17 @@ impl Stores {
         let writing = self.remember_writing(look.tree, &txn);
         match self.backend.run(txn).await {
             Ok(Outcome::Committed(replies)) => {
-                writing
-                    .fields
-                    .iter()
-                    .for_each(|(field, text)| self.bases.written(look.tree, field, text.as_deref()));
                 let mut until = Until::Never;
                 let mut position = None;
-                for reply in replies {
+                for reply in &replies {
                     match reply {
-                        Reply::Until(now) => until = now,
-                        Reply::Position(at) => position = Some(at),
+                        Reply::Until(now) => until = *now,
+                        Reply::Position(at) => position = Some(*at),
                         _ => {}
                     }
+                }
+                for (field, text) in &writing.fields {
+                    self.bases.written(look.tree, field, text.as_deref(), until);
                 }
                 Ok(Ok((until, position)))
             }
@@ -173,7 +173,7 @@ impl Stores {
             return;
         }
         for (field, text) in look.all().iter().zip(&view.texts) {
-            self.bases.seen(look.tree, field, text.clone());
+            self.bases.seen(look.tree, field, text.clone(), Some(view.until));
         }
     }
 
@@ -205,11 +205,14 @@ impl Stores {
         if self.backend.info().immediate {
             return;
         }
+        let mut until = None;
         for effect in &txn.effects {
-            if let Effect::Put { key, field, text } = effect
-                && *key == tree_key(tree)
-            {
-                self.bases.seen(tree, field, Some(Arc::clone(text)));
+            match effect {
+                Effect::Open { key, until: at } if *key == tree_key(tree) => until = Some(*at),
+                Effect::Put { key, field, text } if *key == tree_key(tree) => {
+                    self.bases.made(tree, field, Some(Arc::clone(text)), until);
+                }
+                _ => {}
             }
         }
     }

@@ -1,10 +1,13 @@
 //! Steps. Whatever happens to a step happens to its chain in the same transaction.
 
+use std::sync::Arc;
+
 use super::chains::{chain_in, next_of, refuse_if_terminal, step_numbers};
 use super::event_text::Happened;
-use super::record::{Aside, Body, Head, Record, Stored, UNCHANGED, fingerprint, public, tagged};
+use super::record::{Aside, Body, Record, Stored};
 use super::rollup::{State, roll_up, step_event};
 use super::settle::{Look, Plan, View};
+use super::told::{Seen, public, push_number, push_public, push_version};
 use super::tree::{chain_field, step_field, step_key_field, tree_key};
 use super::unchanged::Unchanged;
 use super::{Call, Stores, chain_id, invalid, is_version, no_transition, step_id};
@@ -31,29 +34,27 @@ impl Record for Step {
         body.field("createdAt", &self.created_at).field("updatedAt", &self.updated_at);
         body
     }
+
+    fn write(seen: &Seen<'_>, out: &mut String) {
+        let Id::Step(tree, chain, step) = seen.id else { return };
+        let (chain, session) = (Id::Chain(tree, chain), Id::Session(tree));
+        push_public(out, &[("stepId", seen.id), ("chainId", chain), ("sessionId", session)], seen);
+        out.push_str(",\"stepNumber\":");
+        push_number(out, u64::from(step));
+        push_version(out, seen.version);
+    }
 }
 
 /// A step's public JSON.
-pub(super) fn public_step(tree: Tree, chain: u32, step: u32, version: u64, body: &str) -> String {
-    let id = Id::Step(tree, chain, step).to_string();
-    let (chain, session) = (Id::Chain(tree, chain).to_string(), Id::Session(tree).to_string());
-    let front = [("stepId", id.as_str()), ("chainId", &chain), ("sessionId", &session)];
-    public(&front, body, &[("stepNumber", &step.to_string()), ("version", &version.to_string())])
-}
-
 pub(super) fn step_json(tree: Tree, chain: u32, step: u32, stored: &Stored<Step>) -> String {
-    public_step(tree, chain, step, stored.version, &stored.json)
-}
-
-fn answer(tree: Tree, chain: u32, step: u32, stored: &Stored<Step>) -> String {
-    tagged(&fingerprint(&stored.stamp, Until::Never), &step_json(tree, chain, step, stored))
+    public::<Step>(&stored.seen(Id::Step(tree, chain, step), Until::Never))
 }
 
 /// The step as stored in a view whose second field it is.
 fn step_in(tree: Tree, chain: u32, step: u32, view: &View) -> Result<Stored<Step>> {
-    let id = Id::Step(tree, chain, step).to_string();
-    let text = view.text(1).ok_or_else(|| Error::not_found("step", &id))?;
-    Stored::read(&id, text)
+    let id = Id::Step(tree, chain, step);
+    let text = view.text(1).ok_or_else(|| Error::not_found("step", &id.to_string()))?;
+    Stored::read(id, text)
 }
 
 /// Every step that is waited for must be one of the chain, and not the waiting one itself.
@@ -91,7 +92,7 @@ impl Stores {
     /// `STORAGE_NOT_FOUND` when the chain does not exist, `STORAGE_TRANSITION` when it is at its end,
     /// `STORAGE_INVALID` when it is to wait for what is no step of the chain.
     pub async fn create_step(
-        &self,
+        self: &Arc<Self>,
         call: Call,
         id: &str,
         data: StepData,
@@ -114,7 +115,7 @@ impl Stores {
             })
             .await?;
         match settled.value {
-            Ok((number, stored)) => Ok(answer(tree, chain, number, &stored)),
+            Ok((number, stored)) => Ok(stored.answer(Id::Step(tree, chain, number), Until::Never)),
             Err(earlier) => match self.get_step(call, &earlier, None).await? {
                 Some(step) => Ok(step),
                 None => {
@@ -146,8 +147,9 @@ impl Stores {
             ..Step::default()
         };
         let aside = Aside { idempotency_key: key.map(ToOwned::to_owned), ..Aside::default() };
-        let created = record.body().as_created();
-        let stored = Stored::first(&self.operation(), record, aside);
+        let body = record.body();
+        let created = body.as_created();
+        let stored = Stored::first(&self.operation(), &body, record, aside);
         let id = Id::Step(tree, chain, number);
         txn.effects.push(Effect::Put {
             key: tree_key(tree),
@@ -190,22 +192,6 @@ impl Stores {
         txn.effects.push(self.policy.keeping.slide(tree, now));
     }
 
-    /// The step, or `None`; with `known` as for [`Stores::get_session`]. *Round trips*: one.
-    ///
-    /// # Errors
-    /// `STORAGE_INVALID` for what is no step's id, `STORAGE_CORRUPT` when it can't be read.
-    pub async fn get_step(&self, call: Call, id: &str, known: Option<&str>) -> Result<Option<String>> {
-        let (tree, chain, step) = step_id(id)?;
-        let Some(text) = self.get_field(call, tree, step_field(chain, step)).await? else { return Ok(None) };
-        let head = Head::read(id, &text)?;
-        let tag = fingerprint(head.stamp, Until::Never);
-        if known == Some(tag.as_str()) {
-            return Ok(Some(UNCHANGED.to_owned()));
-        }
-        self.checked::<Step>(id, &text)?;
-        Ok(Some(tagged(&tag, &public_step(tree, chain, step, head.version, head.body))))
-    }
-
     /// Merges an update, field by field, and rolls it up into the chain in the same step; otherwise as
     /// [`Stores::update_session`].
     ///
@@ -242,7 +228,7 @@ impl Stores {
                 Ok(Plan::Write(self.change_step(txn, Id::Step(tree, chain, step), &of, &before, record, now)))
             })
             .await?;
-        Ok(answer(tree, chain, step, &settled.value))
+        Ok(settled.value.answer(Id::Step(tree, chain, step), Until::Never))
     }
 
     fn change_step(
@@ -258,7 +244,7 @@ impl Stores {
             (id.tree(), if let Id::Step(_, chain, step) = id { (chain, step) } else { (0, 0) });
         let (from, to) = (before.record.status, record.status);
         let (old, body) = (before.record.body(), record.body());
-        let after = before.next(&self.operation(), record, before.aside.clone());
+        let after = before.next(&self.operation(), &body, record, before.aside.clone());
         let field = step_field(chain, step);
         txn.checks.push(Check::Begins { key: tree_key(tree), field: field.clone(), with: before.prefix() });
         txn.effects.push(Effect::Put { key: tree_key(tree), field, text: after.text() });
@@ -292,6 +278,7 @@ impl Stores {
                 return Ok(Plan::Answer(()));
             }
             let (of, before) = (chain_in(tree, chain, view)?, step_in(tree, chain, step, view)?);
+            txn.deferrable = false;
             let now = self.clock.now();
             let mut fields = vec![step_field(chain, step)];
             fields.extend(before.aside.idempotency_key.as_deref().map(|key| step_key_field(chain, key)));

@@ -5,24 +5,30 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::id::{Tree, base32};
 use crate::key::{Key, Name, Partition, Space};
+use crate::schema::SessionState;
 use crate::txn::{Effect, Feed, Until};
 
 /// A session's tree: its session, chains, steps and log.
 const TREE: Space = Space("t");
-/// A user's sessions, by time of creation.
+/// What is archived of a session: it may outlive its tree.
+const ARCHIVE: Space = Space("a");
+/// What is due below a session, and when.
+const BELOW: Space = Space("w");
+/// A user's sessions: a letter for the state, then the tree, so that each state is a range in the order of creation.
 const SESSIONS: Space = Space("u");
 /// A user's feed.
 const FEED: Space = Space("f");
-/// A user's idempotency keys for sessions.
+/// What happens in a partition, whoever's it is.
+const ALL: Space = Space("g");
+/// A user's idempotency keys for sessions, and the sessions that hold them.
 const KEYS: Space = Space("k");
+/// The trees of a partition that something is due in, each with its user, by the time to look at it.
+const DUE: Space = Space("d");
 
 /// The field of the session itself.
 pub(super) const SESSION: &str = "s";
 /// The number of the latest chain.
 pub(super) const CHAINS: &str = "n";
-/// The field of an idempotency key's record: the id that the key stands for.
-pub(super) const KEY_ID: &str = "i";
-
 /// Characters of a number in a field's name.
 const WIDTH: usize = 5;
 
@@ -30,17 +36,93 @@ pub(super) fn tree_key(tree: Tree) -> Key {
     Key::new(TREE, tree.as_str())
 }
 
+/// The tree that a key is of.
+pub(super) fn tree_of(key: &Key) -> Option<Tree> {
+    if key.space == TREE { Tree::parse(&key.name) } else { None }
+}
+
 pub(super) fn sessions_key(user: &str) -> Key {
     Key::new(SESSIONS, user)
+}
+
+/// The feed of a partition.
+pub(super) fn all_key() -> Key {
+    Key::new(ALL, "all")
 }
 
 pub(super) fn feed_key(user: &str) -> Key {
     Key::new(FEED, user)
 }
 
-/// No two (user, idempotency key) meet: the length stands in front.
-pub(super) fn idempotency_key(user: &str, key: &str) -> Key {
-    Key::new(KEYS, format!("{}.{user}.{key}", user.len()))
+pub(super) fn archive_key(tree: Tree) -> Key {
+    Key::new(ARCHIVE, tree.as_str())
+}
+
+pub(super) fn below_key(tree: Tree) -> Key {
+    Key::new(BELOW, tree.as_str())
+}
+
+/// A user's idempotency keys: `i<key>` is the session that a key stands for, `t<tree>` the key of a session.
+pub(super) fn keys_key(user: &str) -> Key {
+    Key::new(KEYS, user)
+}
+
+pub(super) fn key_field(key: &str) -> Name {
+    smol_str::format_smolstr!("i{key}")
+}
+
+pub(super) fn key_of_field(tree: Tree) -> Name {
+    smol_str::format_smolstr!("t{tree}")
+}
+
+/// What is due in a partition.
+pub(super) fn due_key() -> Key {
+    Key::new(DUE, "")
+}
+
+/// What is to be looked at when its time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DueKind {
+    /// A session's tree: its deadline, or something below it.
+    Session,
+    /// An archive that has outlived its session.
+    Archive,
+}
+
+/// A tree and its user, as what is due knows them.
+pub(super) fn due_member(kind: DueKind, tree: Tree, user: &str) -> Name {
+    let letter = if kind == DueKind::Session { 's' } else { ARCHIVED };
+    smol_str::format_smolstr!("{letter}{tree}{user}")
+}
+
+/// The kind, the tree and the user of what is due.
+pub(super) fn due_parts(member: &str) -> Option<(DueKind, Tree, &str)> {
+    let kind = if member.starts_with(ARCHIVED) { DueKind::Archive } else { DueKind::Session };
+    let (tree, user) = member.get(1..)?.split_at_checked(Tree::LEN)?;
+    Some((kind, Tree::parse(tree)?, user))
+}
+
+/// The letter of a user's sessions of which only an archive is left.
+pub(super) const ARCHIVED: char = 'z';
+/// The letters of the others: one for each state.
+pub(super) const LIVE: [char; 3] = ['a', 'p', 'c'];
+
+/// A state's letter.
+pub(super) fn letter(state: SessionState) -> char {
+    match state {
+        SessionState::Active => 'a',
+        SessionState::Paused => 'p',
+        SessionState::Completed => 'c',
+    }
+}
+
+/// A session among those of its user.
+pub(super) fn session_member(letter: char, tree: Tree) -> Name {
+    smol_str::format_smolstr!("{letter}{tree}")
+}
+
+pub(super) fn member_tree(member: &str) -> Option<Tree> {
+    member.get(1..).and_then(Tree::parse)
 }
 
 pub(super) fn user_partition(user: &str) -> Partition {
@@ -82,6 +164,8 @@ pub struct Keeping {
     pub feed_entries: u64,
     /// A feed's life after its last entry.
     pub feed_ms: u64,
+    /// A feed over all users is kept as well.
+    pub feed_of_all: bool,
 }
 
 impl Default for Keeping {
@@ -93,6 +177,7 @@ impl Default for Keeping {
             log_entries: 10_000,
             feed_entries: 10_000,
             feed_ms: 7 * 24 * 3_600_000,
+            feed_of_all: false,
         }
     }
 }
@@ -113,8 +198,24 @@ impl Keeping {
         Effect::Slide { key: tree_key(tree), until: self.until(tree, now) }
     }
 
+    fn feed(&self, user: &str, now: Timestamp) -> Feed {
+        let also = self.feed_of_all.then(all_key);
+        Feed { key: feed_key(user), keep: self.feed_entries, until: now.plus_ms(self.feed_ms), also }
+    }
+
+    /// Tells the user's feed of a session whose log is gone. `position` is one that no entry of the log had.
+    pub(super) fn announce(
+        &self,
+        tree: Tree,
+        user: &str,
+        now: Timestamp,
+        position: u64,
+        text: Arc<str>,
+    ) -> Effect {
+        Effect::Announce { feed: self.feed(user, now), origin: tree.as_str().into(), position, text }
+    }
+
     pub(super) fn append(&self, tree: Tree, user: &str, now: Timestamp, text: Arc<str>) -> Effect {
-        let feed = Feed { key: feed_key(user), keep: self.feed_entries, until: now.plus_ms(self.feed_ms) };
-        Effect::Append { key: tree_key(tree), text, keep: self.log_entries, feed }
+        Effect::Append { key: tree_key(tree), text, keep: self.log_entries, feed: self.feed(user, now) }
     }
 }

@@ -15,6 +15,7 @@ use flowkeep_core::operation::Operation;
 use flowkeep_core::redis::{Redis, WithCrate};
 use flowkeep_core::schema::Input;
 use flowkeep_core::storage::{Parts, Request, Settings, Storage, Text};
+use flowkeep_core::timer::Timers;
 
 /// The server that the test run provides. Without one these tests fail: they never pass unseen.
 pub fn redis_url() -> String {
@@ -41,19 +42,35 @@ pub async fn backends() -> Vec<(&'static str, Arc<dyn Backend>)> {
     vec![("memory", memory()), ("redis", redis().await)]
 }
 
-pub fn storage(backend: Arc<dyn Backend>, options: &str) -> Storage {
+pub fn storage(backend: Arc<dyn Backend>, options: &str) -> Arc<Storage> {
     let settings = Settings::read(Input::json(options), "", "").unwrap();
-    Storage::new(Parts {
+    Arc::new(Storage::new(Parts {
         backend,
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds::default()),
+        timers: Timers::new(Arc::new(SystemClock)),
         settings,
-    })
+    }))
 }
 
 /// A call with plain JSON: `data` and `options` are absent when empty.
 pub async fn call(
-    storage: &Storage,
+    storage: &Arc<Storage>,
+    name: &str,
+    id: &str,
+    data: &str,
+    options: &str,
+) -> Result<serde_json::Value, Error> {
+    let operation = Operation::ALL.iter().find(|operation| operation.name() == name).expect("an operation");
+    if operation.id_name() == "userId" {
+        return call_about(storage, name, &serde_json::to_string(id).unwrap(), data, options).await;
+    }
+    call_about(storage, name, id, data, options).await
+}
+
+/// A call whose first argument is written as the face writes it: an id as it is, anything else as JSON.
+pub async fn call_about(
+    storage: &Arc<Storage>,
     name: &str,
     id: &str,
     data: &str,
@@ -61,10 +78,9 @@ pub async fn call(
 ) -> Result<serde_json::Value, Error> {
     let operation = *Operation::ALL.iter().find(|operation| operation.name() == name).expect("an operation");
     let text = |text: &str| (!text.is_empty()).then(|| Text { text: text.to_owned(), tagged: false });
-    let id = if operation.id_name() == "userId" { serde_json::to_string(id).unwrap() } else { id.to_owned() };
     let request = Request {
         operation,
-        id,
+        id: id.to_owned(),
         id_is_value: false,
         id_tagged: false,
         data: text(data),

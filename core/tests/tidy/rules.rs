@@ -41,8 +41,8 @@ pub fn length(file: &File) -> Findings {
 // ---- imports
 
 /// The ground stands on nothing. `key` is part of it here, because an id carries its partition.
-const GROUND: &[&str] = &["run", "id", "clock", "error", "key"];
-const KERNEL: &[&str] = &["txn", "backend", "layer"];
+const GROUND: &[&str] = &["run", "id", "clock", "timer", "provenance", "error", "key"];
+const KERNEL: &[&str] = &["streaming", "txn", "command", "topic", "near", "backend", "layer"];
 const BACKENDS: &[&str] = &["memory", "redis", "layers"];
 
 /// Which families a family may use beside itself; `None`: whatever it needs.
@@ -51,10 +51,14 @@ fn allowed(family: &str) -> Result<Option<Vec<&'static str>>, String> {
         _ if GROUND.contains(&family) => &[GROUND],
         "operation" => &[],
         "schema" => &[GROUND],
+        // Its machine is used by a layer as well as by what holds breakers.
+        "breaker" => &[GROUND, KERNEL],
+        "sql" => &[GROUND, &["breaker"]],
+        "layers" => &[GROUND, KERNEL, &["breaker"]],
         _ if KERNEL.contains(&family) || BACKENDS.contains(&family) => &[GROUND, KERNEL],
         "stores" => &[GROUND, KERNEL, &["schema"]],
         // Where everything is put together.
-        "lib" | "config" | "storage" | "given" => return Ok(None),
+        "lib" | "config" | "storage" | "given" | "perform" => return Ok(None),
         _ => return Err(format!("the family `{family}` has no place in the import rules yet: give it one")),
     };
     Ok(Some(lists.concat()))

@@ -32,7 +32,7 @@ impl Slot {
     pub fn new(replies: usize, writes: bool, deadline: Timestamp) -> Self {
         let state = State {
             missing: replies,
-            replies: Vec::with_capacity(replies),
+            replies: Vec::with_capacity(1),
             settled: None,
             is_settled: false,
             sent: false,
@@ -56,7 +56,10 @@ impl Slot {
     /// Takes one reply; true with the last one. Who waits is woken by [`Slot::wake`].
     pub fn add(&self, value: Value) -> bool {
         let mut state = self.lock();
-        state.replies.push(value);
+        // That a command of a MULTI was taken is no news; its refusal is.
+        if state.missing == 1 || !matches!(value, Value::Status(_)) {
+            state.replies.push(value);
+        }
         state.missing = state.missing.saturating_sub(1);
         let whole = state.missing == 0;
         if whole && !state.is_settled {
@@ -92,6 +95,11 @@ impl Slot {
     /// Whether its deadline is still to come and somebody waits.
     pub fn waits(&self, now: Timestamp) -> bool {
         self.deadline > now && !self.lock().abandoned
+    }
+
+    /// Whether its deadline has passed. One that was given up is not late: the server may well be about to answer it.
+    pub fn is_late(&self, now: Timestamp) -> bool {
+        self.deadline <= now
     }
 
     pub fn is_settled(&self) -> bool {

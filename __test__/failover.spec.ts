@@ -1,0 +1,171 @@
+// Servers change their roles and slots their places under load. FLOWKEEP_ROUNDS is how often: a few, unless set.
+import { afterEach, describe, expect, it } from 'vitest'
+import { eventually, type ServerNode, startCluster, startSentinel } from '../scripts/topologies.mjs'
+import { type IStorage, RedisAdapter } from './support/flowkeep.js'
+import { Load } from './support/load.js'
+import { rawClient, uniquePrefix } from './support/redis.js'
+
+const rounds = Number(process.env.FLOWKEEP_ROUNDS ?? 2)
+const patience = { timeout: 60_000 + rounds * 30_000 }
+
+const open: { close(): Promise<void> }[] = []
+const servers: { stop(): Promise<void> }[] = []
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((storage) => storage.close()))
+  await Promise.all(servers.splice(0).map((server) => server.stop()))
+})
+
+function storageAt(url: string, prefix: string): IStorage {
+  const storage = new RedisAdapter(url, { prefix })
+  open.push(storage)
+  return storage
+}
+
+function owned<T extends { stop(): Promise<void> }>(server: T): T {
+  servers.push(server)
+  return server
+}
+
+const AWAY = /^STORAGE_(UNAVAILABLE|TIMEOUT): /
+
+const nodeAt = (nodes: readonly ServerNode[], port: number): ServerNode => {
+  const node = nodes.find((one) => one.port === port)
+  if (!node) throw new Error(`no node at ${port}`)
+  return node
+}
+
+/** How long after `from` the first write succeeded that was settled later. */
+function backAfter(load: Load, from: number): number {
+  const first = load.written.find(({ outcome, at }) => outcome === 'ok' && at >= from)
+  return (first?.at ?? Number.POSITIVE_INFINITY) - from
+}
+
+describe('with Sentinel', () => {
+  it.each(['asked for', 'after a crash'])('a failover %s is followed', patience, async (how) => {
+    const group = owned(await startSentinel())
+    const prefix = uniquePrefix()
+    const load = await Load.start(storageAt(group.url, prefix))
+    const waits: number[] = []
+    for (let round = 0; round < rounds; round++) {
+      const before = await group.master()
+      // The sentinels look at the replicas once in a while: at first they may not like any.
+      if (how === 'asked for') await eventually('it begins', async () => (await group.failover()) === 'OK')
+      else await nodeAt(group.nodes, before).crash()
+      await eventually('there is another master', async () => (await group.master()) !== before)
+      const promoted = performance.now()
+      await load.progress()
+      waits.push(backAfter(load, promoted))
+      if (how !== 'asked for') await nodeAt(group.nodes, before).restart()
+      // A master that is none any more follows the new one after some 10 s: two rounds can do without it.
+      await group.settled(rounds > 2 ? 2 : 1)
+    }
+    await load.stop()
+    for (const complaint of load.complaints) expect(complaint).toMatch(AWAY)
+    expect((await load.look(storageAt(group.url, prefix))).twice).toEqual([])
+    expect(Math.max(...waits)).toBeLessThan(1000)
+  })
+})
+
+describe('in a Cluster', () => {
+  const start = async () => owned(await startCluster())
+
+  it('a failover that is asked for loses nothing and fails nothing', patience, async () => {
+    const cluster = await start()
+    const prefix = uniquePrefix()
+    const load = await Load.start(storageAt(cluster.url, prefix))
+    let asked = 0
+    for (let round = 0; round < rounds; round++) {
+      const masters = await cluster.masters()
+      const replica = cluster.nodes.find(({ port }) => !masters.includes(port))
+      if (!replica) throw new Error('no replica')
+      // The Cluster may take its time and then let it be: up to 5 s, in which it keeps writes back.
+      for (let promoted = false; !promoted; asked++) {
+        await cluster.ask(replica.port, 'CLUSTER', 'FAILOVER')
+        const isMaster = async () => (await cluster.masters(replica.port)).includes(replica.port)
+        promoted = await eventually('it is a master', isMaster, 6000).then(
+          () => true,
+          () => false,
+        )
+      }
+      await load.progress()
+      await cluster.settled()
+    }
+    await load.stop()
+    if (asked === rounds) expect(load.complaints).toEqual([])
+    for (const complaint of load.complaints) expect(complaint).toMatch(AWAY)
+    expect(await load.look(storageAt(cluster.url, prefix))).toEqual({ lost: [], twice: [] })
+  })
+
+  it('a crash of a master is followed', patience, async () => {
+    const cluster = await start()
+    const prefix = uniquePrefix()
+    const load = await Load.start(storageAt(cluster.url, prefix), 40)
+    for (let round = 0; round < rounds; round++) {
+      const masters = await cluster.masters(cluster.nodes[0]?.port)
+      const victim = nodeAt(cluster.nodes, masters[round % masters.length] as number)
+      const witness = nodeAt(cluster.nodes, masters[(round + 1) % masters.length] as number)
+      await victim.crash()
+      await eventually('another one has its slots', async () => {
+        const now = await cluster.masters(witness.port)
+        return now.length === masters.length && !now.includes(victim.port)
+      })
+      const failed = load.of('refused').length + load.of('unknown').length
+      await load.progress(1000)
+      await victim.restart()
+      await cluster.settled()
+      await load.progress(1000)
+      expect(load.of('refused').length + load.of('unknown').length - failed).toBeLessThan(100)
+    }
+    await load.stop()
+    for (const complaint of load.complaints) expect(complaint).toMatch(AWAY)
+    expect((await load.look(storageAt(cluster.url, prefix))).twice).toEqual([])
+  })
+
+  it('slots move under load, and nobody notices', patience, async () => {
+    const cluster = await start()
+    const prefix = uniquePrefix()
+    const load = await Load.start(storageAt(cluster.url, prefix), 50)
+    const [from, to] = await cluster.masters()
+    await moveSlots(cluster.ids, cluster.nodes, from as number, to as number, 500 * rounds)
+    await load.progress()
+    await load.stop()
+    expect(load.complaints).toEqual([])
+    expect(await load.look(storageAt(cluster.url, prefix))).toEqual({ lost: [], twice: [] })
+  })
+})
+
+/** Moves so many slots from one master to another, key by key, as an operator's tool does. */
+async function moveSlots(
+  ids: readonly string[],
+  nodes: readonly ServerNode[],
+  from: number,
+  to: number,
+  count: number,
+): Promise<void> {
+  const idOf = (port: number) => ids[nodes.findIndex((node) => node.port === port)] as string
+  const clients = nodes.map(({ port }) => [port, rawClient(`redis://127.0.0.1:${port}`)] as const)
+  const byPort = new Map(clients)
+  const [source, target] = [byPort.get(from), byPort.get(to)]
+  if (!source || !target) throw new Error('no such masters')
+  try {
+    const ranges = (await source.call('CLUSTER', 'SLOTS')) as [number, number, [string, number]][]
+    const owned = ranges.filter(([, , [, port]]) => port === from)
+    const slots = owned.flatMap(([first, last]) =>
+      Array.from({ length: last - first + 1 }, (_, n) => first + n),
+    )
+    for (const slot of slots.slice(0, count)) {
+      await target.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', idOf(from))
+      await source.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', idOf(to))
+      for (;;) {
+        const keys = (await source.call('CLUSTER', 'GETKEYSINSLOT', slot, 100)) as string[]
+        if (keys.length === 0) break
+        await source.call('MIGRATE', '127.0.0.1', to, '', 0, 5000, 'KEYS', ...keys)
+      }
+      for (const [port, client] of clients)
+        if (port === to || port === from) await client.call('CLUSTER', 'SETSLOT', slot, 'NODE', idOf(to))
+    }
+  } finally {
+    for (const [, client] of clients) client.disconnect()
+  }
+}

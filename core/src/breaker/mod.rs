@@ -1,0 +1,30 @@
+//! Circuit breakers: one pure state machine, which every holder of a breaker's state uses; breakers that share
+//! their state through a [`BreakerStore`]; and the one on a backend.
+
+mod audit;
+mod held;
+mod id;
+mod kernel;
+mod machine;
+#[cfg(test)]
+#[path = "model/tests.rs"]
+mod model;
+mod policy;
+mod registry;
+mod state;
+mod store;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod window;
+
+pub use audit::{Audit, Note};
+pub use held::{Begun, Breaker, Ended, Scope, Settings, Standing};
+pub use id::BreakerId;
+pub use kernel::KernelStore;
+pub use machine::{Applied, Command, Event, Outcome, Permit, Rejection, Verdict, apply};
+pub use policy::{Policy, Rate, Slow, Span};
+pub use registry::{Breakers, Told};
+pub use state::{Cause, Lease, Mode, State, Transition};
+pub use store::{BreakerStore, Loaded, Stored, Write, Written};
+pub use window::{Counts, Window};

@@ -1,0 +1,148 @@
+//! What is done while the backend is away: questions are answered from what is known here, writes are kept.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Core;
+use super::journal::Journal;
+use super::news::Standing;
+use super::overlay::{Overlay, Said, places};
+use super::policy::Bounds;
+use crate::breaker::Mode;
+use crate::error::{Code, Effect, Error, Result};
+use crate::key::{Key, Name};
+use crate::near::{Known, Near};
+use crate::provenance::{self, Provenance};
+use crate::run::Run;
+use crate::txn::{Outcome, Query, Txn};
+
+/// What is kept and known while the backend is away.
+pub(super) struct Away {
+    pub overlay: Overlay,
+    pub journal: Journal,
+    pub standing: Standing,
+    pub conflicts: u64,
+    pub last_error: Option<String>,
+    /// The caller was told that the journal is full, and it has been so since.
+    pub full: bool,
+}
+
+impl Away {
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            overlay: Overlay::default(),
+            journal: Journal::new(bounds),
+            standing: Standing::Healthy,
+            conflicts: 0,
+            last_error: None,
+            full: false,
+        }
+    }
+
+    /// Whether kept writes touch what this transaction asks or changes.
+    fn touches(&self, txn: &Txn) -> bool {
+        let asked = |query: &Query| match query {
+            Query::Record { key, .. } | Query::Log { key, .. } => self.overlay.touches(txn.partition, key),
+            // A list without what is still to be added to it would be a false one.
+            Query::Members { key, .. } => self.overlay.adds_to(txn.partition, key),
+            _ => false,
+        };
+        txn.queries.iter().any(asked) || places(txn).iter().any(|(at, key)| self.overlay.touches(*at, key))
+    }
+}
+
+/// Nothing was seen.
+struct Blind;
+
+impl Near for Blind {
+    fn known(&self, _: &Key, _: &Name) -> Option<Known> {
+        None
+    }
+
+    fn forget(&self, _: &Key) {}
+}
+
+impl Core {
+    fn near(&self) -> &dyn Near {
+        self.near.get().map_or(&Blind, |near| &**near)
+    }
+
+    pub(super) fn forget(&self, key: &Key) {
+        self.near().forget(key);
+    }
+
+    /// Answers a call that is not to be handed through now; `None` when it is.
+    pub(super) fn aside(&self, txn: &Txn, order: u64) -> Option<Run<Result<Outcome>>> {
+        let (mode, retry_after) = self.gate.look(self.clock.now());
+        // Back again: only what kept writes touch waits behind them.
+        if mode == Mode::Closed && !self.away().touches(txn) {
+            return None;
+        }
+        let missing = || {
+            let wait = retry_after.unwrap_or(0).max(1);
+            if mode != Mode::Closed && !self.policy.journals {
+                let error = Error::new(Code::CircuitOpen, "the circuit of the backend is open");
+                return Error { retryable: true, ..error }.retry_after(wait);
+            }
+            let message = "the backend is away, and nothing that is known here answers";
+            Error::unavailable(message, Effect::NotApplied).retry_after(wait)
+        };
+        let answer = if self.policy.journals { self.answer_here(txn.clone(), order) } else { Ok(None) };
+        let answer = answer.and_then(|answer| answer.ok_or_else(missing));
+        match &answer {
+            Ok(outcome) => self.counts.note_outcome(outcome),
+            Err(_) => drop(self.counts.failed.fetch_add(1, Ordering::Relaxed)),
+        }
+        Some(Run::now(answer))
+    }
+
+    /// The last resort of a call whose attempts failed.
+    pub(super) async fn fall_back(self: Arc<Self>, txn: Txn, order: u64, error: Error) -> Result<Outcome> {
+        let only_writes = error.detail.as_ref().is_some_and(|detail| detail.only_writes);
+        if !self.policy.journals || only_writes {
+            return self.give_up(error);
+        }
+        let doubt = error.effect;
+        match self.answer_here(txn, order) {
+            Ok(Some(outcome)) => {
+                self.counts.note_outcome(&outcome);
+                Ok(outcome)
+            }
+            Ok(None) => self.give_up(error),
+            Err(full) => self.give_up(Error { effect: doubt, ..full }),
+        }
+    }
+
+    /// Answers from what is known here, or keeps a write; `None` when neither can be done.
+    fn answer_here(&self, txn: Txn, order: u64) -> Result<Option<Outcome>> {
+        let mut away = self.away();
+        // What was made after it is kept already, and stands on it.
+        let behind = !away.journal.is_latest(order) && txn.deferrable && away.touches(&txn);
+        let said =
+            if behind { Said::MayKeep } else { away.overlay.look(&txn, self.near(), self.clock.now()) };
+        match said {
+            Said::Unknown => Ok(None),
+            // What is refused here may have been applied there: only the backend knows.
+            Said::Answer(Outcome::Refused(..), _) if txn.repeated => Ok(None),
+            Said::Answer(outcome, on) => {
+                provenance::note(on);
+                Ok(Some(outcome))
+            }
+            Said::MayKeep => {
+                if let Err(full) = away.journal.room_for(&txn) {
+                    if !std::mem::replace(&mut away.full, true) {
+                        self.news.tell("journalFull", self.clock.now().0, "");
+                    }
+                    return Err(full);
+                }
+                away.full = false;
+                let overlay = &mut away.overlay;
+                let outcome = if behind { overlay.apply_behind(&txn) } else { overlay.apply(&txn) };
+                away.journal.keep(order, txn);
+                self.clear.store(false, Ordering::Relaxed);
+                provenance::note(Provenance::Pending);
+                Ok(Some(outcome))
+            }
+        }
+    }
+}

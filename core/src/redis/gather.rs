@@ -1,0 +1,21 @@
+//! The commands that append to feeds.
+
+use super::operand::{Operands, lend, number};
+use crate::key::Key;
+use crate::txn::Feed;
+
+/// Puts an entry into a feed, and into the second one if there is one.
+pub(super) fn gather<'a>(
+    feed: &'a Feed,
+    origin: &'a str,
+    position: u64,
+    text: &'a str,
+    mut put: impl FnMut(&'static str, &'a Key, Operands<'a>),
+) {
+    for key in std::iter::once(&feed.key).chain(&feed.also) {
+        let limit = [lend("MAXLEN"), lend("~"), number(feed.keep), lend("*")];
+        let entry = [lend("o"), lend(origin), lend("n"), number(position), lend("e"), lend(text)];
+        put("XADD", key, limit.into_iter().chain(entry).collect());
+        put("PEXPIREAT", key, vec![number(feed.until.0)]);
+    }
+}

@@ -1,0 +1,147 @@
+-- Lines: see `command.rs`. The texts that wait are a plain list, put at its left end and taken from its right. A text that
+-- is lent stands in a hash as '<times> <text>', its end in a sorted set. How often a text that came back was lent is
+-- counted by the text itself, '<digest>:<times>', because nothing but the text may stand in the list.
+local call, insert = redis.call, table.insert
+
+-- L <count> <command> <list> <lent> <ends> <times> <dead> <closed> <operands...>
+local function line(i)
+  local n, name, k = tonumber(ARGV[i + 1]), ARGV[i + 2], {}
+  for place = 1, 6 do
+    k[place] = KEYS[tonumber(ARGV[i + 2 + place])]
+  end
+  local list, lent, ends, times, dead, closed = unpack(k)
+  local a, b, c = ARGV[i + 9], ARGV[i + 10], ARGV[i + 11]
+
+  local function now()
+    local time = call('TIME')
+    return time[1] * 1000 + math.floor(time[2] / 1000)
+  end
+
+  local function over(lease)
+    local entry = call('HGET', lent, lease)
+    if not entry then
+      return
+    end
+    call('HDEL', lent, lease)
+    call('ZREM', ends, lease)
+    local blank = string.find(entry, ' ', 1, true)
+    return string.sub(entry, blank + 1), tonumber(string.sub(entry, 1, blank - 1))
+  end
+
+  local function back(text, count, limit)
+    if count >= limit then
+      call('RPUSH', dead, text)
+      return
+    end
+    if count > 0 then
+      call('HINCRBY', times, redis.sha1hex(text) .. ':' .. count, 1)
+    end
+    call('RPUSH', list, text)
+  end
+
+  local function before(text, limit)
+    if limit < 2 or call('EXISTS', times) == 0 then
+      return 0
+    end
+    local digest = redis.sha1hex(text)
+    for count = limit - 1, 1, -1 do
+      local field = digest .. ':' .. count
+      if call('HEXISTS', times, field) == 1 then
+        if call('HINCRBY', times, field, -1) < 1 then
+          call('HDEL', times, field)
+        end
+        return count
+      end
+    end
+    return 0
+  end
+
+  local reply = 0
+  if name == 'put' then
+    -- <text> <most or ''>
+    if call('EXISTS', closed) == 1 then
+      reply = -1
+    elseif b == '' or call('LLEN', list) < tonumber(b) then
+      reply = call('LPUSH', list, a)
+    end
+  elseif name == 'take' then
+    -- <lease> <ms> <limit>
+    local known, limit = call('HGET', lent, a), tonumber(c)
+    if known then
+      local blank = string.find(known, ' ', 1, true)
+      reply = { string.sub(known, blank + 1), tonumber(string.sub(known, 1, blank - 1)) }
+    else
+      local length, at = call('LLEN', list), now()
+      local due = call('ZRANGEBYSCORE', ends, '-inf', at, 'LIMIT', 0, 16)
+      for place = #due, 1, -1 do
+        local text, count = over(due[place])
+        if text then
+          back(text, count, limit)
+          length = 1
+        end
+      end
+      local text = length > 0 and call('RPOP', list)
+      if text then
+        local count = before(text, limit) + 1
+        call('HSET', lent, a, count .. ' ' .. text)
+        call('ZADD', ends, at + b, a)
+        reply = { text, count }
+      else
+        call('DEL', times)
+        local first = call('ZRANGE', ends, 0, 0, 'WITHSCORES')
+        if first[2] then
+          reply = { false, math.max(0, tonumber(first[2]) - at) }
+        else
+          reply = { false, call('EXISTS', closed) == 1 and -2 or -1 }
+        end
+      end
+    end
+  elseif name == 'settle' then
+    -- <lease>
+    reply = over(a) and 1 or 0
+  elseif name == 'back' then
+    -- <lease> <limit> <1: it counts>
+    local text, count = over(a)
+    if text then
+      back(text, c == '1' and count or count - 1, tonumber(b))
+      reply = 1
+    end
+  elseif name == 'bury' then
+    -- <lease>
+    local text = over(a)
+    if text then
+      call('RPUSH', dead, text)
+      reply = 1
+    end
+  elseif name == 'extend' then
+    -- <lease> <ms>
+    if call('HEXISTS', lent, a) == 1 then
+      call('ZADD', ends, now() + b, a)
+      reply = 1
+    end
+  elseif name == 'count' then
+    reply = { call('LLEN', list), call('HLEN', lent), call('LLEN', dead) }
+  elseif name == 'close' then
+    -- <1 or 0>
+    if a == '1' then
+      reply = call('SET', closed, '1', 'NX') and 1 or 0
+    else
+      reply = call('DEL', closed)
+    end
+  elseif name == 'dead' then
+    -- <first> <last>
+    reply = call('LRANGE', dead, a, b)
+  elseif name == 'revive' then
+    -- <count>
+    while reply < tonumber(a) do
+      local text = call('LPOP', dead)
+      if not text then
+        break
+      end
+      call('LPUSH', list, text)
+      reply = reply + 1
+    end
+  end
+  return reply, i + 9 + n
+end
+

@@ -1,0 +1,69 @@
+//! What the owner of several connections wants of each.
+
+use std::sync::Arc;
+
+use super::slot::Slot;
+use super::{Access, Mux, Phase, State};
+use crate::clock::Timestamp;
+use crate::error::{Code, Effect, Error};
+use crate::redis::resp::Requests;
+
+impl Mux {
+    pub(in crate::redis) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The connection is of no use any more, though it may stand.
+    pub(in crate::redis) fn hang_up(&self) {
+        let mut state = self.lock();
+        if matches!(state.phase, Phase::Up | Phase::Greeting(..)) {
+            state.useless = Some("it is no master any more");
+        }
+    }
+
+    /// Calls that were not sent fail, so that they may go another way.
+    pub(in crate::redis) fn surrender(&self) {
+        let mut state = self.lock();
+        state.requests.clear();
+        let queued: Vec<_> = state.queue.drain(..).map(|(slot, _)| slot).collect();
+        let known = state.last_error.clone();
+        drop(state);
+        for slot in queued {
+            slot.fail(|_| {
+                let message = || format!("no connection to {}", self.access.name());
+                known.clone().unwrap_or_else(|| Error::unavailable(message(), Effect::NotApplied))
+            });
+        }
+    }
+
+    /// Whether calls wait here, sent or not.
+    pub(in crate::redis) fn is_waited_for(&self) -> bool {
+        let state = self.lock();
+        !state.queue.is_empty() || state.sent.iter().any(|slot| Arc::strong_count(slot) > 1)
+    }
+
+    /// Why the server did not let us in.
+    pub(in crate::redis) fn refused(&self) -> Option<Error> {
+        self.lock().last_error.clone().filter(|error| error.code == Code::Config)
+    }
+}
+
+impl State {
+    /// With credentials that were refused a moment ago nobody waits for the next try.
+    pub(super) fn refused(&self, now: impl Fn() -> Timestamp) -> Option<Error> {
+        match self.phase {
+            Phase::Down(at) if at > now() => {
+                self.last_error.clone().filter(|error| error.code == Code::Config)
+            }
+            _ => None,
+        }
+    }
+
+    /// Asks whether the server is there; the answer is for nobody.
+    pub(super) fn ping(&mut self) {
+        let mut requests = Requests::default();
+        requests.request(&[b"PING"]);
+        self.requests.extend_from_slice(&requests.bytes);
+        self.queue.push((Arc::new(Slot::new(1, false, Timestamp::MAX)), requests.bytes.len()));
+    }
+}

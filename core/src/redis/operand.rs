@@ -1,0 +1,38 @@
+//! Parts of commands.
+
+use std::fmt::Display;
+
+use smol_str::SmolStr;
+
+/// A part of a command behind its name and key: borrowed from the transaction where it stands in it, a
+/// short text held in place, or bytes that were made for it.
+#[derive(Debug, Clone)]
+pub(super) enum Operand<'a> {
+    Lent(&'a [u8]),
+    Own(SmolStr),
+    Made(Vec<u8>),
+}
+
+impl AsRef<[u8]> for Operand<'_> {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Lent(bytes) => bytes,
+            Self::Own(text) => text.as_bytes(),
+            Self::Made(bytes) => bytes,
+        }
+    }
+}
+
+pub(super) type Operands<'a> = Vec<Operand<'a>>;
+
+pub(super) fn own<'a>(value: impl Display) -> Operand<'a> {
+    Operand::Own(smol_str::format_smolstr!("{value}"))
+}
+
+pub(super) fn number<'a>(value: u64) -> Operand<'a> {
+    Operand::Own(SmolStr::new(itoa::Buffer::new().format(value)))
+}
+
+pub(super) fn lend(text: &str) -> Operand<'_> {
+    Operand::Lent(text.as_bytes())
+}

@@ -1,0 +1,170 @@
+//! Where the master is: what sentinels are asked, in which order, and what their answers mean. No connection is known here.
+
+use super::mux::Access;
+use super::resp::{Requests, Value};
+use crate::clock::Timestamp;
+
+/// How long one sentinel may take to answer, its dialling included.
+const PATIENCE_MS: u64 = 500;
+/// How often the master is asked for again while there is one: sentinels may have agreed on another.
+const AGAIN_MS: u64 = 1_000;
+/// After all sentinels were asked in vain.
+const PAUSE_MS: u64 = 100;
+
+/// What is to be done about sentinels now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Turn {
+    Nothing,
+    /// Ask this one, until this instant.
+    Ask {
+        which: usize,
+        until: Timestamp,
+    },
+}
+
+/// The state of asking.
+#[derive(Debug)]
+pub(super) struct Sentinels {
+    places: Vec<Access>,
+    service: String,
+    /// Who answered last, or is asked now.
+    current: usize,
+    /// Whether `current` is asked now.
+    asking: bool,
+    /// How many were asked in vain, one after the other.
+    vain: usize,
+    next: Timestamp,
+    master: Option<(String, u16)>,
+    /// The master is needed, and not the one that was known.
+    needed: bool,
+}
+
+impl Sentinels {
+    pub fn new(places: Vec<Access>, service: String) -> Self {
+        let next = Timestamp(0);
+        Self { places, service, current: 0, asking: false, vain: 0, next, master: None, needed: false }
+    }
+
+    pub fn place(&self, which: usize) -> Option<&Access> {
+        self.places.get(which)
+    }
+
+    /// The question.
+    pub fn question(&self) -> Requests {
+        let mut requests = Requests::default();
+        requests.request(&[b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self.service.as_bytes()]);
+        requests
+    }
+
+    /// Somebody wants to dial the master: it is asked for, since it may be another than before.
+    pub fn need(&mut self, now: Timestamp) {
+        self.needed = true;
+        self.next = self.next.min(now);
+    }
+
+    /// The master, for who needed it: told once.
+    pub fn found(&mut self) -> Option<(String, u16)> {
+        if self.needed || self.master.is_none() {
+            return None;
+        }
+        self.master.clone()
+    }
+
+    /// What is to be done now; `up` is whether there is a connection to the master.
+    pub fn look(&mut self, now: Timestamp, up: bool) -> Turn {
+        if self.asking || now < self.next || !(self.needed || up) {
+            return Turn::Nothing;
+        }
+        self.asking = true;
+        Turn::Ask { which: self.current, until: now.plus_ms(PATIENCE_MS) }
+    }
+
+    /// A sentinel answered, or not. True when it names another master than the one that was known.
+    pub fn answered(&mut self, reply: Option<&Value>, now: Timestamp) -> bool {
+        self.asking = false;
+        let Some(master) = reply.and_then(address) else {
+            self.current = (self.current + 1) % self.places.len().max(1);
+            self.vain += 1;
+            let all = self.vain.is_multiple_of(self.places.len().max(1));
+            self.next = if all { now.plus_ms(PAUSE_MS) } else { now };
+            return false;
+        };
+        (self.vain, self.needed) = (0, false);
+        self.next = now.plus_ms(AGAIN_MS);
+        let other = self.master.as_ref().is_some_and(|known| *known != master);
+        self.master = Some(master);
+        other
+    }
+}
+
+/// The answer's host and port.
+fn address(reply: &Value) -> Option<(String, u16)> {
+    let Value::Array(parts) = reply else { return None };
+    let [Value::Bulk(host), Value::Bulk(port)] = parts.as_slice() else { return None };
+    let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).ok();
+    Some((text(host)?, text(port)?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sentinels, Turn};
+    use crate::clock::Timestamp;
+    use crate::redis::mux::Access;
+    use crate::redis::resp::Value;
+
+    fn sentinels() -> Sentinels {
+        Sentinels::new(
+            ["redis://a", "redis://b"].map(|url| Access::parse(url).unwrap()).to_vec(),
+            "main".into(),
+        )
+    }
+
+    fn master(host: &str, port: &str) -> Value {
+        Value::Array(vec![Value::Bulk(host.into()), Value::Bulk(port.into())])
+    }
+
+    fn asked(step: &Turn) -> Option<usize> {
+        match step {
+            Turn::Ask { which, .. } => Some(*which),
+            Turn::Nothing => None,
+        }
+    }
+
+    #[test]
+    fn they_are_asked_in_turn_until_one_knows() {
+        let mut all = sentinels();
+        assert_eq!(all.look(Timestamp(0), false), Turn::Nothing, "nobody needs it");
+        all.need(Timestamp(5));
+        assert_eq!(asked(&all.look(Timestamp(5), false)), Some(0));
+        assert_eq!(asked(&all.look(Timestamp(6), false)), None, "one at a time");
+        assert!(!all.answered(None, Timestamp(10)));
+        assert_eq!(asked(&all.look(Timestamp(10), false)), Some(1), "the next at once");
+        // It does not know the service.
+        assert!(!all.answered(Some(&Value::Nil), Timestamp(11)));
+        assert_eq!(asked(&all.look(Timestamp(11), false)), None, "all were asked: a pause");
+        assert_eq!(asked(&all.look(Timestamp(111), false)), Some(0));
+        assert!(!all.answered(Some(&master("h", "1")), Timestamp(112)));
+        assert_eq!(all.found(), Some(("h".into(), 1)));
+    }
+
+    #[test]
+    fn a_lost_master_is_asked_for_anew_and_another_one_is_told() {
+        let mut all = sentinels();
+        all.need(Timestamp(0));
+        all.look(Timestamp(0), false);
+        all.answered(Some(&master("h", "1")), Timestamp(0));
+        assert_eq!(asked(&all.look(Timestamp(999), true)), None);
+        assert_eq!(asked(&all.look(Timestamp(1_000), false)), None, "without a connection nobody needs it");
+        assert_eq!(asked(&all.look(Timestamp(1_000), true)), Some(0), "it may be another by now");
+        assert!(!all.answered(Some(&master("h", "1")), Timestamp(1_001)), "it is not");
+        all.need(Timestamp(1_100));
+        assert_eq!(all.found(), None, "what was known is not believed");
+        assert_eq!(asked(&all.look(Timestamp(1_100), false)), Some(0));
+        assert!(all.answered(Some(&master("h", "2")), Timestamp(1_101)));
+        assert_eq!(all.found(), Some(("h".into(), 2)));
+        for reply in [Value::Int(1), Value::Array(vec![]), master("h", "x"), Value::Error("ERR".into())] {
+            all.need(Timestamp(2_000));
+            assert!(!all.answered(Some(&reply), Timestamp(2_000)) && all.found().is_none(), "{reply:?}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A session's tree as it stands at one moment, with its place in the log.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::chains::{chain_json, step_numbers};
+use super::cursor::Cursor;
+use super::record::Stored;
+use super::sessions::public_session;
+use super::settle::record;
+use super::steps::step_json;
+use super::tree::{CHAINS, SESSION, chain_field, step_field, tree_key};
+use super::{Call, Stores, session_id};
+use crate::error::{Code, Error, Result};
+use crate::id::{Id, Tree};
+use crate::key::Name;
+use crate::schema::{Chain, Session, Step};
+use crate::txn::{Query, Reply, Until};
+
+/// How often the tree may outgrow what is asked of it.
+const ATTEMPTS: u32 = 32;
+/// Chains, and steps of each chain, that are asked for beyond those that were seen.
+const MORE_CHAINS: u32 = 4;
+const MORE_STEPS: u32 = 8;
+
+/// How much of a tree is asked for: the steps of each chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Extent(Vec<u32>);
+
+impl Extent {
+    fn fields(&self) -> Vec<Name> {
+        let mut fields = vec![SESSION.into(), CHAINS.into()];
+        for (chain, steps) in (1..).zip(&self.0) {
+            fields.push(chain_field(chain));
+            fields.extend((1..=*steps).map(|step| step_field(chain, step)));
+        }
+        fields
+    }
+
+    fn with_more(&self) -> Self {
+        let mut steps: Vec<u32> = self.0.iter().map(|steps| steps + MORE_STEPS).collect();
+        steps.extend((0..MORE_CHAINS).map(|_| MORE_STEPS));
+        Self(steps)
+    }
+
+    fn covers(&self, other: &Self) -> bool {
+        let enough = |(place, steps): (usize, &u32)| self.0.get(place).is_some_and(|asked| asked >= steps);
+        other.0.iter().enumerate().all(enough)
+    }
+}
+
+/// Fields of a tree, read at one moment.
+struct Seen {
+    tree: Tree,
+    texts: HashMap<Name, Arc<str>>,
+    until: Until,
+    /// The latest position of the log.
+    last: u64,
+}
+
+impl Seen {
+    fn stored<R: super::record::Record>(&self, id: Id, field: &Name) -> Result<Option<Stored<R>>> {
+        self.texts.get(field).map(|text| Stored::read(id, text)).transpose()
+    }
+
+    fn chains(&self) -> u32 {
+        let text = self.texts.get(CHAINS).map_or("", |text| text);
+        match Id::parse(&format!("chn_{}{text}", self.tree)) {
+            Some(Id::Chain(_, number)) => number,
+            _ => 0,
+        }
+    }
+}
+
+impl Stores {
+    /// A session with its chains and steps, all as they stand at one moment, and the cursor behind that moment:
+    /// `{ session, chains, steps, cursor }`.
+    ///
+    /// *Atomicity*: one look at the whole tree. *Round trips*: two or three; more while the tree grows fast.
+    ///
+    /// # Errors
+    /// `STORAGE_NOT_FOUND`, `STORAGE_CORRUPT` unless the policy skips it.
+    pub async fn snapshot(&self, call: Call, id: &str) -> Result<String> {
+        let tree = session_id(id)?;
+        let mut extent = Extent(Vec::new());
+        for _ in 0..ATTEMPTS {
+            let asked = extent.with_more();
+            let seen = self.look_at_tree(call, tree, &asked).await?;
+            let (now, json) = self.tell(&seen)?;
+            if asked.covers(&now) {
+                return Ok(json);
+            }
+            extent = now;
+        }
+        let message = format!("the session grew faster than it could be read, {ATTEMPTS} times in a row");
+        Err(Error { retryable: true, ..Error::new(Code::Conflict, message) })
+    }
+
+    async fn look_at_tree(&self, call: Call, tree: Tree, asked: &Extent) -> Result<Seen> {
+        let (key, names) = (tree_key(tree), asked.fields());
+        let log = Query::Log { key: key.clone(), after: 0, limit: 0 };
+        let queries = vec![log, Query::Record { key, fields: names.clone() }];
+        let mut replies = self.ask(tree.partition(), call, queries).await?.into_iter();
+        let last = match replies.next() {
+            Some(Reply::Log(log)) => log.last,
+            _ => return Err(Error::internal("a question for a log was answered by something else")),
+        };
+        let fields = record(replies.next())?;
+        let texts = names.into_iter().zip(fields.texts).filter_map(|(name, text)| Some((name, text?)));
+        Ok(Seen { tree, texts: texts.collect(), until: fields.until, last })
+    }
+
+    /// How large the tree is, and what of it was seen as JSON.
+    fn tell(&self, seen: &Seen) -> Result<(Extent, String)> {
+        let (tree, id) = (seen.tree, Id::Session(seen.tree));
+        let session: Stored<Session> =
+            seen.stored(id, &SESSION.into())?.ok_or_else(|| Error::not_found("session", &id.to_string()))?;
+        let (mut extent, mut chains, mut steps) = (Extent(Vec::new()), Vec::new(), Vec::new());
+        for chain in 1..=seen.chains() {
+            let read = seen.stored::<Chain>(Id::Chain(tree, chain), &chain_field(chain));
+            let Some(stored) = self.unless_corrupt(read)?.flatten() else {
+                extent.0.push(0);
+                continue;
+            };
+            extent.0.push(stored.aside.steps);
+            chains.push(chain_json(tree, chain, &stored));
+            for step in step_numbers(&stored.aside) {
+                let read = seen.stored::<Step>(Id::Step(tree, chain, step), &step_field(chain, step));
+                if let Some(stored) = self.unless_corrupt(read)?.flatten() {
+                    steps.push(step_json(tree, chain, step, &stored));
+                }
+            }
+        }
+        let json = format!(
+            "{{\"session\":{},\"chains\":[{}],\"steps\":[{}],\"cursor\":\"{}\"}}",
+            public_session(tree, &session, seen.until),
+            chains.join(","),
+            steps.join(","),
+            Cursor::Log(seen.last, Some(session.record.user_id)),
+        );
+        Ok((extent, json))
+    }
+}

@@ -1,0 +1,398 @@
+//! Circuit breakers that several processes share, over every backend: what is stored, and what each process does.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on fails"
+)]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use flowkeep_core::backend::Backend;
+use flowkeep_core::breaker::{
+    Audit, Begun, Breaker, BreakerId, BreakerStore, Breakers, Cause, Command, Event, KernelStore, Loaded,
+    Mode, Note, Permit, Policy, Scope, Settings, State, Write, Written,
+};
+use flowkeep_core::clock::{Clock, SystemClock, Timestamp};
+use flowkeep_core::error::{Effect, Error, Result};
+use flowkeep_core::id::RandomIds;
+use flowkeep_core::run::Run;
+
+/// A clock that is wrong by as much as is said, and can be moved on.
+struct Skewed(i64, Arc<AtomicU64>);
+
+impl Clock for Skewed {
+    fn now(&self) -> Timestamp {
+        let ahead = self.1.load(Ordering::SeqCst);
+        Timestamp(SystemClock.now().0.saturating_add_signed(self.0) + ahead)
+    }
+}
+
+/// A store that can be cut off.
+struct Cut {
+    inner: KernelStore,
+    away: Arc<AtomicBool>,
+    /// Writes are done, and their answers lost.
+    deaf: Arc<AtomicBool>,
+}
+
+impl Cut {
+    fn check(&self) -> Result<()> {
+        let away = self.away.load(Ordering::SeqCst);
+        if away { Err(Error::unavailable("cut off", Effect::NotApplied)) } else { Ok(()) }
+    }
+}
+
+impl BreakerStore for Cut {
+    fn load(&self, id: &BreakerId, deadline: Timestamp) -> Run<Result<Loaded>> {
+        self.check().map_or_else(|error| Run::now(Err(error)), |()| self.inner.load(id, deadline))
+    }
+
+    fn transition(&self, id: &BreakerId, write: Write, deadline: Timestamp) -> Run<Result<Written>> {
+        if let Err(error) = self.check() {
+            return Run::now(Err(error));
+        }
+        let (done, deaf) = (self.inner.transition(id, write, deadline), Arc::clone(&self.deaf));
+        Run::later(async move {
+            let done = done.await;
+            if deaf.swap(false, Ordering::SeqCst) { Err(Error::timeout(Effect::Unknown)) } else { done }
+        })
+    }
+
+    fn history(&self, id: &BreakerId, limit: usize, deadline: Timestamp) -> Run<Result<Vec<Audit>>> {
+        self.inner.history(id, limit, deadline)
+    }
+
+    fn ids(&self, deadline: Timestamp) -> Run<Result<Vec<BreakerId>>> {
+        self.inner.ids(deadline)
+    }
+}
+
+/// One process, as far as breakers know.
+struct Process {
+    breakers: Breakers,
+    breaker: Arc<Breaker>,
+    clock: Arc<dyn Clock>,
+    away: Arc<AtomicBool>,
+    deaf: Arc<AtomicBool>,
+}
+
+impl Process {
+    fn soon(&self) -> Timestamp {
+        self.clock.now().plus_ms(5_000)
+    }
+
+    fn mode(&self) -> Mode {
+        self.breaker.standing().state.mode
+    }
+
+    async fn sync(&self) {
+        self.breaker.sync(self.soon()).await.unwrap();
+    }
+
+    /// Asks as a call does.
+    async fn begin(&self) -> Option<Permit> {
+        let begun = match self.breaker.begin() {
+            Begun::AskStore => self.breaker.acquire(self.soon()).await,
+            begun => begun,
+        };
+        match begun {
+            Begun::Admitted(permit) => Some(permit),
+            Begun::Rejected(_) => None,
+            Begun::AskStore => panic!("nobody knows"),
+        }
+    }
+
+    async fn fail(&self, times: usize) {
+        for _ in 0..times {
+            let permit = self.begin().await.unwrap();
+            self.breaker.end(permit, true, 1.0);
+        }
+    }
+
+    async fn order(&self, command: Command) {
+        let note = Note { reason: Some("a test".to_owned()), actor: Some("me".to_owned()) };
+        self.breaker.command(Event::Command(command), note, self.soon()).await;
+    }
+}
+
+fn policy() -> Policy {
+    Policy { consecutive: Some(3.0), open_ms: 100.0, success_threshold: 1.0, ..Policy::default() }
+}
+
+/// `many` processes on one backend, whose clocks are `skews` off.
+fn processes(backend: &Arc<dyn Backend>, name: &str, policy: &Policy, skews: &[i64]) -> Vec<Process> {
+    let make = |skew: &i64| {
+        let clock: Arc<dyn Clock> = Arc::new(Skewed(*skew, Arc::default()));
+        let (away, deaf): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
+        // A deadline is by the clock of the process; the connection's is the system's.
+        let store = Cut {
+            inner: KernelStore::new(Arc::clone(backend)),
+            away: Arc::clone(&away),
+            deaf: Arc::clone(&deaf),
+        };
+        let breakers =
+            Breakers::new(Some(Arc::new(store)), Arc::clone(&clock), Arc::new(RandomIds::default()));
+        let settings = Settings { policy: policy.clone(), scope: Scope::Shared };
+        let id = BreakerId { name: name.to_owned(), ..BreakerId::default() };
+        let breaker = breakers.get(id, Some(settings.clone()), || settings);
+        Process { breakers, breaker, clock, away, deaf }
+    };
+    skews.iter().map(make).collect()
+}
+
+async fn wait(ms: u64) {
+    tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_compares_and_sets() {
+    for (name, backend) in support::backends().await {
+        let store = KernelStore::new(backend);
+        let deadline = SystemClock.now().plus_ms(5_000);
+        let id = BreakerId { name: "a/b~".into(), boundary: Some("x".into()), context: Some("y/".into()) };
+        assert_eq!(BreakerId::parse(&id.text()).as_ref(), Some(&id));
+        let loaded = store.load(&id, deadline).await.unwrap();
+        assert!(loaded.stored.is_none() && loaded.now.abs_diff(SystemClock.now().0) < 60_000, "{name}");
+        let write = |expected, generation, stamp: &str| Write {
+            stamp: stamp.to_owned(),
+            expected,
+            state: State { generation, at: SystemClock.now().0, ..State::default() },
+            audit: vec![entry(generation)],
+        };
+        let Written::Done(first, _) = store.transition(&id, write(None, 1, "a"), deadline).await.unwrap()
+        else {
+            panic!("{name}: there was one")
+        };
+        let Written::Changed(seen) = store.transition(&id, write(None, 9, "b"), deadline).await.unwrap()
+        else {
+            panic!("{name}: it was made twice")
+        };
+        assert_eq!(seen.stored.as_ref(), Some(&first), "{name}");
+        let mut last = first.clone();
+        for generation in 2..=150 {
+            let write = write(Some(last.clone()), generation, "c");
+            match store.transition(&id, write, deadline).await.unwrap() {
+                Written::Done(stored, _) => last = stored,
+                Written::Changed(_) => panic!("{name}: nobody else writes"),
+            }
+        }
+        let late = store.transition(&id, write(Some(first), 9, "d"), deadline).await.unwrap();
+        assert!(
+            matches!(late, Written::Changed(Loaded { stored: Some(stored), .. }) if stored == last),
+            "{name}"
+        );
+        // The newest first, and no more than are kept.
+        let generations =
+            |entries: Vec<Audit>| entries.iter().map(|entry| entry.generation).collect::<Vec<_>>();
+        assert_eq!(generations(store.history(&id, 3, deadline).await.unwrap()), [150, 149, 148], "{name}");
+        assert_eq!(generations(store.history(&id, 1_000, deadline).await.unwrap()).len(), 100, "{name}");
+        assert_eq!(store.ids(deadline).await.unwrap(), [id], "{name}");
+    }
+}
+
+fn entry(generation: u64) -> Audit {
+    Audit {
+        event: "opened".to_owned(),
+        from: Mode::Closed,
+        to: Mode::Open,
+        at: generation,
+        generation,
+        cause: Cause::Command,
+        until: None,
+        failures: 1,
+        successes: 2,
+        note: Note { reason: Some("ü\"".to_owned()), actor: None },
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_of_all_processes_count_together() {
+    for (name, backend) in support::backends().await {
+        let crew = processes(&backend, "together", &policy(), &[0, 0, 0]);
+        for process in &crew {
+            process.fail(1).await;
+            process.sync().await;
+        }
+        assert_eq!(crew[2].mode(), Mode::Open, "{name}");
+        assert_eq!(crew[0].mode(), Mode::Closed, "{name}: not heard yet");
+        crew[0].sync().await;
+        assert_eq!(crew[0].mode(), Mode::Open, "{name}");
+        assert_eq!(crew[0].begin().await, None, "{name}");
+        let told: Vec<_> = crew[0].breakers.take_told().iter().map(|told| told.transition.to).collect();
+        assert_eq!(told, [Mode::Open], "{name}");
+        let history = crew[1].breaker.history(10, crew[1].soon()).await;
+        let events: Vec<_> = history.iter().map(|entry| (entry.event.as_str(), entry.failures)).collect();
+        assert_eq!(events, [("opened", 3)], "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_healthy_call_asks_nobody() {
+    for (name, backend) in support::backends().await {
+        let crew = processes(&backend, "healthy", &policy(), &[0]);
+        crew[0].sync().await;
+        crew[0].away.store(true, Ordering::SeqCst);
+        let permit = match crew[0].breaker.begin() {
+            Begun::Admitted(permit) => permit,
+            other => panic!("{name}: {other:?}"),
+        };
+        crew[0].breaker.end(permit, false, 1.0);
+        wait(120).await;
+        assert_eq!(crew[0].breaker.begin(), Begun::AskStore, "{name}: the copy is too old");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clocks_ten_minutes_apart_make_no_difference() {
+    let policy = Policy { open_ms: 150.0, ..policy() };
+    for (name, backend) in support::backends().await {
+        let crew = processes(&backend, "clocks", &policy, &[0, 600_000]);
+        let opened = std::time::Instant::now();
+        crew[1].fail(3).await;
+        crew[1].sync().await;
+        crew[0].sync().await;
+        let until = |process: &Process| process.breaker.standing().state.until.unwrap();
+        assert_eq!(until(&crew[0]), until(&crew[1]), "{name}");
+        assert!(until(&crew[0]).abs_diff(SystemClock.now().0) < 1_000, "{name}: by the store's clock");
+        for process in &crew {
+            assert_eq!(process.begin().await, None, "{name}");
+        }
+        assert!(opened.elapsed().as_millis() < 150, "{name}: too slow to tell");
+        wait(160).await;
+        let probe = crew[0].begin().await.unwrap();
+        assert_eq!(crew[1].begin().await, None, "{name}: there is one probe");
+        crew[0].breaker.end(probe, false, 1.0);
+        crew[0].sync().await;
+        crew[1].sync().await;
+        assert_eq!(crew[1].mode(), Mode::Closed, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_most_so_many_probes_start_in_a_generation() {
+    let policy = Policy { probes: 2.0, success_threshold: 1e6, ..policy() };
+    for (name, backend) in support::backends().await {
+        let crew: Vec<Arc<Process>> =
+            processes(&backend, "probes", &policy, &[0; 4]).into_iter().map(Arc::new).collect();
+        crew[0].order(Command::Open { for_ms: Some(0) }).await;
+        // Who has not heard of the opening lets its calls through for as long as its copy counts.
+        for process in &crew {
+            process.sync().await;
+        }
+        for _ in 0..10 {
+            let asks = (0..80).map(|caller| {
+                let process = Arc::clone(&crew[caller % 4]);
+                tokio::spawn(async move { (caller % 4, process.begin().await) })
+            });
+            let mut probes = Vec::new();
+            for ask in asks.collect::<Vec<_>>() {
+                if let (process, Some(permit)) = ask.await.unwrap() {
+                    probes.push((process, permit));
+                }
+            }
+            assert_eq!(probes.len(), 2, "{name}: {probes:?}");
+            assert_eq!(probes[0].1.generation, probes[1].1.generation, "{name}");
+            assert_ne!(probes[0].1.probe, probes[1].1.probe, "{name}");
+            for (process, permit) in probes {
+                crew[process].breaker.end(permit, false, 1.0);
+                crew[process].sync().await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_reach_every_process_and_stay() {
+    for (name, backend) in support::backends().await {
+        let crew = processes(&backend, "orders", &policy(), &[0, 0]);
+        crew[0].order(Command::Isolate { for_ms: None }).await;
+        crew[1].sync().await;
+        assert_eq!(crew[1].mode(), Mode::Isolated, "{name}");
+        // A process that comes later finds it so: asking for a breaker resets nothing.
+        let late = processes(&backend, "orders", &policy(), &[0]);
+        assert_eq!(late[0].begin().await, None, "{name}");
+        late[0].order(Command::Reset).await;
+        wait(110).await;
+        assert!(crew[0].begin().await.is_some(), "{name}: the copy was too old");
+        let history = late[0].breaker.history(10, late[0].soon()).await;
+        let events: Vec<_> =
+            history.iter().map(|entry| (entry.event.as_str(), entry.note.actor.as_deref())).collect();
+        assert_eq!(events, [("reset", Some("me")), ("isolated", Some("me"))], "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_store_it_goes_on_and_the_later_generation_counts() {
+    for (name, backend) in support::backends().await {
+        let crew = processes(&backend, "away", &policy(), &[0, 0]);
+        crew[0].fail(1).await;
+        crew[0].sync().await;
+        crew[0].away.store(true, Ordering::SeqCst);
+        assert!(crew[0].breaker.sync(crew[0].soon()).await.is_err(), "{name}");
+        // Alone it opens, tries, and opens again, with calls that never wait.
+        crew[0].fail(2).await;
+        assert!(matches!(crew[0].breaker.begin(), Begun::Rejected(_)), "{name}");
+        wait(110).await;
+        let Begun::Admitted(probe) = crew[0].breaker.begin() else { panic!("{name}: no probe") };
+        assert!(matches!(crew[0].breaker.begin(), Begun::Rejected(_)), "{name}");
+        crew[0].breaker.end(probe, true, 1.0);
+        let alone = crew[0].breaker.standing().state;
+        assert_eq!((alone.mode, alone.generation), (Mode::Open, 3), "{name}");
+        // Meanwhile the other one saw less: the later generation wins, its history too.
+        crew[1].order(Command::Open { for_ms: None }).await;
+        crew[0].away.store(false, Ordering::SeqCst);
+        crew[0].sync().await;
+        crew[1].sync().await;
+        let there = crew[1].breaker.standing().state;
+        assert_eq!((there.generation, there.until), (alone.generation, alone.until), "{name}");
+        let history = crew[1].breaker.history(10, crew[1].soon()).await;
+        assert_eq!(history.iter().filter(|entry| entry.generation == 3).count(), 1, "{name}: {history:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_others_did_meanwhile_counts_when_it_is_later() {
+    for (name, backend) in support::backends().await {
+        let crew = processes(&backend, "later", &policy(), &[0, 0]);
+        crew[0].sync().await;
+        crew[0].away.store(true, Ordering::SeqCst);
+        assert!(crew[0].breaker.sync(crew[0].soon()).await.is_err(), "{name}");
+        crew[0].fail(3).await;
+        for command in [Command::Isolate { for_ms: None }, Command::Disable { for_ms: None }] {
+            crew[1].order(command).await;
+        }
+        crew[0].away.store(false, Ordering::SeqCst);
+        crew[0].sync().await;
+        assert_eq!(crew[0].mode(), Mode::Disabled, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_is_not_counted_twice() {
+    for (name, backend) in support::backends().await {
+        let crew = processes(&backend, "lost", &policy(), &[0]);
+        crew[0].sync().await;
+        crew[0].fail(2).await;
+        crew[0].deaf.store(true, Ordering::SeqCst);
+        assert!(crew[0].breaker.sync(crew[0].soon()).await.is_err(), "{name}");
+        crew[0].sync().await;
+        let standing = crew[0].breaker.standing();
+        assert_eq!((standing.state.failures, standing.state.mode), (2, Mode::Closed), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_without_an_end_outlive_everything_else() {
+    let backend = support::redis().await;
+    let crew = processes(&backend, "ttl", &policy(), &[0]);
+    crew[0].order(Command::Isolate { for_ms: None }).await;
+    crew[0].order(Command::Reset).await;
+    // Written, made to stay, and made to go again: the history is whole.
+    let history = crew[0].breaker.history(10, crew[0].soon()).await;
+    assert_eq!(history.len(), 2, "{history:?}");
+}

@@ -1,0 +1,375 @@
+import type { NativeBreaker } from '../native.js'
+import type {
+  BreakerCall,
+  BreakerCallOptions,
+  BreakerConfig,
+  BreakerEvents,
+  BreakerHistoryEntry,
+  BreakerMetrics,
+  BreakerName,
+  BreakerOrder,
+  BreakerSnapshot,
+  BreakerTransition,
+  CustomStrategy,
+  ErrorMatch,
+} from './breaker-types.js'
+import { errorOf, TimeoutError } from './errors.js'
+import type { Json } from './generated/records.js'
+import { type Listener, Listeners } from './listeners.js'
+import type { CallOptions, ListOptions } from './types.js'
+
+/** Answers of `begin` that are no permits. */
+const REJECTED = -1
+/** Bits of the answer of `end`. */
+const TOLD = 1
+const URGENT = 2
+
+/** What a breaker needs of the breakers around it. */
+export interface BreakerHome {
+  /** A question about a breaker, or an order. */
+  ask(name: string, breaker: number, options: unknown): Promise<Json>
+  /** A call was made: what is shared is kept fresh from now on. */
+  stir(): void
+  /** The store should hear of it now. */
+  hurry(): void
+  /** Transitions wait to be told. */
+  tell(): void
+}
+
+/** The parts of a configuration that are the caller's own code. */
+export interface BreakerHooks {
+  readonly isFailure: ((errorOrResult: unknown) => boolean) | undefined
+  readonly ignore: readonly ErrorMatch[] | undefined
+  readonly record: readonly ErrorMatch[] | undefined
+  readonly custom: CustomStrategy | undefined
+  readonly fallback: { readonly value: unknown } | undefined
+}
+
+/** The hooks of a configuration. */
+export function hooksOf(config: BreakerConfig): BreakerHooks {
+  const { isFailure, ignore, record, strategy } = config
+  const custom = typeof strategy === 'function' ? strategy : undefined
+  const fallback = 'fallback' in config ? { value: config.fallback } : undefined
+  return { isFailure, ignore, record, custom, fallback }
+}
+
+/** A circuit breaker around calls of the caller's own: see `call`. */
+export class Breaker {
+  readonly name: string
+  readonly context: string | undefined
+  readonly boundary: string | undefined
+  readonly #native: NativeBreaker
+  readonly #home: BreakerHome
+  readonly #listeners = new Listeners<BreakerEvents>()
+  readonly #all: Listeners<BreakerEvents>
+  readonly #id: BreakerName
+  #hooks: BreakerHooks
+  /** The latest answer of `begin`: in one generation all calls get the same. */
+  #usual = 0
+
+  /** @internal */
+  constructor(
+    id: BreakerName,
+    native: NativeBreaker,
+    home: BreakerHome,
+    all: Listeners<BreakerEvents>,
+    hooks: BreakerHooks,
+  ) {
+    this.name = id.name
+    this.context = id.context
+    this.boundary = id.boundary
+    this.#id = id
+    this.#native = native
+    this.#home = home
+    this.#all = all
+    this.#hooks = hooks
+  }
+
+  /** @internal */
+  setHooks(hooks: BreakerHooks): void {
+    this.#hooks = hooks
+  }
+
+  /**
+   * Calls `fn`, if the breaker lets it through: gives what it gives, throws what it throws. Otherwise rejects with
+   * `CircuitOpenError`, or gives the fallback. A healthy call makes no round trip; whether a probe may be made is
+   * asked of the store. A store that is away never makes a call fail.
+   */
+  call<R>(fn: (call: BreakerCall) => R | PromiseLike<R>, options?: BreakerCallOptions): Promise<Awaited<R>> {
+    this.#home.stir()
+    const permit = this.#native.begin()
+    if (permit !== this.#usual) {
+      this.#usual = permit
+      this.#home.tell()
+    }
+    if (permit >= 0) return this.#run(permit, fn, options)
+    if (permit === REJECTED) return this.#rejected(errorOf(this.#native.refusal(), (value) => value))
+    return this.#asked().then(
+      (given) => this.#run(given, fn, options),
+      (error) => this.#rejected(error),
+    )
+  }
+
+  /** How it is; asks the store when what is known here is older than 100 ms. */
+  async state(options?: CallOptions): Promise<BreakerSnapshot> {
+    return snapshot(await this.#home.ask('breaker.state', this.#native.number, options))
+  }
+
+  /** What it counted; asks the store like `state`. */
+  async metrics(options?: CallOptions): Promise<BreakerMetrics> {
+    return (await this.#home.ask(
+      'breaker.metrics',
+      this.#native.number,
+      options,
+    )) as unknown as BreakerMetrics
+  }
+
+  /** Opens it. One that is open already stays as it is. Reaches every process that shares it. */
+  open(order?: BreakerOrder): Promise<BreakerSnapshot> {
+    return this.#order('breaker.open', order)
+  }
+
+  /** Closes it: whatever was counted is forgotten. */
+  close(order?: BreakerOrder): Promise<BreakerSnapshot> {
+    return this.#order('breaker.close', order)
+  }
+
+  /** Lets nothing through, until told otherwise or for as long as is said. */
+  isolate(order?: BreakerOrder): Promise<BreakerSnapshot> {
+    return this.#order('breaker.isolate', order)
+  }
+
+  /** Lets everything through and counts nothing, until told otherwise or for as long as is said. */
+  disable(order?: BreakerOrder): Promise<BreakerSnapshot> {
+    return this.#order('breaker.disable', order)
+  }
+
+  /** Closed and nothing counted, whatever it was; calls under way count for nothing. */
+  reset(order?: BreakerOrder): Promise<BreakerSnapshot> {
+    return this.#order('breaker.reset', order)
+  }
+
+  /** Its latest changes, the newest first: at most 100. */
+  async history(options?: Omit<ListOptions, 'order'>): Promise<BreakerHistoryEntry[]> {
+    const entries = (await this.#home.ask('breaker.history', this.#native.number, options)) as Json[]
+    return entries.map(historyEntry)
+  }
+
+  /** Hears of what happens; the function that comes back ends that. */
+  on<K extends keyof BreakerEvents>(type: K, listener: Listener<BreakerEvents[K]>): () => void {
+    return this.#listeners.on(type, listener)
+  }
+
+  /** @internal */
+  tell<K extends keyof BreakerEvents>(type: K, event: BreakerEvents[K]): void {
+    this.#listeners.tell(type, event)
+    this.#all.tell(type, event)
+  }
+
+  #hears(type: keyof BreakerEvents): boolean {
+    return this.#listeners.has(type) || this.#all.has(type)
+  }
+
+  async #order(name: string, order: BreakerOrder | undefined): Promise<BreakerSnapshot> {
+    const now = snapshot(await this.#home.ask(name, this.#native.number, order))
+    this.#home.tell()
+    return now
+  }
+
+  async #asked(): Promise<number> {
+    try {
+      const [permit] = (await this.#home.ask('breaker.call', this.#native.number, undefined)) as [number]
+      return permit
+    } finally {
+      this.#home.tell()
+    }
+  }
+
+  #rejected<R>(error: unknown): Promise<R> {
+    if (this.#hears('rejected')) this.tell('rejected', { ...this.#id, error })
+    const { fallback } = this.#hooks
+    if (!fallback) return Promise.reject(error)
+    const { value } = fallback
+    if (typeof value !== 'function') return Promise.resolve(value as R)
+    return new Promise((resolve) => resolve(value(error) as R))
+  }
+
+  #run<R>(
+    permit: number,
+    fn: (call: BreakerCall) => R | PromiseLike<R>,
+    options: BreakerCallOptions | undefined,
+  ): Promise<Awaited<R>> {
+    if (this.#hears('attempted')) this.tell('attempted', { ...this.#id })
+    if (options !== undefined && (options.signal || options.timeoutMs !== undefined)) {
+      return this.#bounded(permit, fn, options)
+    }
+    const from = performance.now()
+    let made: R | PromiseLike<R>
+    try {
+      made = fn(UNBOUNDED)
+    } catch (error) {
+      this.#threw(permit, from, error)
+      return Promise.reject(error)
+    }
+    return Promise.resolve(made).then(
+      (value) => {
+        this.#gave(permit, from, value)
+        return value
+      },
+      (error) => {
+        this.#threw(permit, from, error)
+        throw error
+      },
+    )
+  }
+
+  /** With a time limit or a signal: what comes first ends the call, and ends it once. */
+  #bounded<R>(
+    permit: number,
+    fn: (call: BreakerCall) => R | PromiseLike<R>,
+    { signal, timeoutMs }: BreakerCallOptions,
+  ): Promise<Awaited<R>> {
+    if (signal?.aborted) {
+      this.#after(this.#native.release(permit))
+      return Promise.reject(signal.reason)
+    }
+    const own = new AbortController()
+    const from = performance.now()
+    return new Promise((resolve, reject) => {
+      let over = false
+      const end = (): boolean => {
+        if (over) return false
+        over = true
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', abort)
+        return true
+      }
+      const abort = () => {
+        if (!end()) return
+        this.#after(this.#native.release(permit))
+        own.abort(signal?.reason)
+        reject(signal?.reason)
+      }
+      const late = () => {
+        if (!end()) return
+        const error = lateError(timeoutMs ?? 0)
+        this.#threw(permit, from, error)
+        own.abort(error)
+        reject(error)
+      }
+      const timer = timeoutMs === undefined ? undefined : setTimeout(late, timeoutMs)
+      signal?.addEventListener('abort', abort, { once: true })
+      const made = new Promise<R>((settle) => settle(fn({ signal: own.signal })))
+      made.then(
+        (value) => {
+          if (end()) this.#gave(permit, from, value)
+          resolve(value as Awaited<R>)
+        },
+        (error) => {
+          if (end()) this.#threw(permit, from, error)
+          reject(error)
+        },
+      )
+    })
+  }
+
+  #gave(permit: number, from: number, value: unknown): void {
+    const took = performance.now() - from
+    const { isFailure } = this.#hooks
+    const failed = isFailure !== undefined && judged(isFailure, value)
+    this.#ended(permit, failed, took, failed ? value : undefined)
+  }
+
+  #threw(permit: number, from: number, error: unknown): void {
+    const took = performance.now() - from
+    const { isFailure, ignore, record } = this.#hooks
+    const listed = !(ignore && matches(ignore, error)) && !(record && !matches(record, error))
+    const failed = listed && (isFailure === undefined || judged(isFailure, error))
+    this.#ended(permit, failed, took, error)
+  }
+
+  #ended(permit: number, failed: boolean, took: number, error: unknown): void {
+    const bits = this.#native.end(permit, failed, took)
+    if (failed) {
+      if (this.#hears('failed')) this.tell('failed', { ...this.#id, durationMs: took, error })
+    } else if (this.#hears('succeeded')) {
+      this.tell('succeeded', { ...this.#id, durationMs: took })
+    }
+    if (bits !== 0) this.#after(bits)
+    const { custom } = this.#hooks
+    if (custom) {
+      const metrics = JSON.parse(this.#native.metrics()) as BreakerMetrics
+      if (judged(custom as (value: unknown) => boolean, metrics)) this.#after(this.#native.trip())
+    }
+  }
+
+  #after(bits: number): void {
+    if ((bits & TOLD) !== 0) this.#home.tell()
+    if ((bits & URGENT) !== 0) this.#home.hurry()
+  }
+}
+
+/** For a call without a signal or a time limit: never aborted, the same for all. */
+const UNBOUNDED: BreakerCall = Object.freeze({ signal: new AbortController().signal })
+
+/** What the caller's own rule says; one that throws says that it is so, and the call's own end stays what it is. */
+function judged(rule: (value: unknown) => boolean, value: unknown): boolean {
+  try {
+    return rule(value) === true
+  } catch {
+    return true
+  }
+}
+
+function matches(list: readonly ErrorMatch[], error: unknown): boolean {
+  const { code, name } = (typeof error === 'object' && error !== null ? error : {}) as {
+    code?: unknown
+    name?: unknown
+  }
+  return list.some((one) => (typeof one === 'string' ? one === code || one === name : error instanceof one))
+}
+
+function lateError(timeoutMs: number): TimeoutError {
+  return new TimeoutError({
+    code: 'STORAGE_TIMEOUT',
+    message: `the protected call took longer than ${timeoutMs} ms`,
+    operation: 'breaker.call',
+    retryable: true,
+    attempts: 1,
+    outcome: 'unknown',
+  })
+}
+
+const date = (ms: unknown): Date | null => (typeof ms === 'number' ? new Date(ms) : null)
+
+function snapshot(written: Json): BreakerSnapshot {
+  const facts = written as unknown as Record<string, unknown>
+  for (const field of ['since', 'until', 'openedAt', 'closedAt', 'lastFailureAt']) {
+    facts[field] = date(facts[field])
+  }
+  return Object.freeze(facts) as unknown as BreakerSnapshot
+}
+
+function historyEntry(written: Json): BreakerHistoryEntry {
+  const facts = written as unknown as Record<string, unknown>
+  facts.at = date(facts.at)
+  if (facts.until !== undefined) facts.until = date(facts.until)
+  return Object.freeze(facts) as unknown as BreakerHistoryEntry
+}
+
+/** A row of a table, with its times as dates. */
+export function dated(written: Json, times: readonly string[]): object {
+  const facts = written as unknown as Record<string, unknown>
+  for (const field of times) if (facts[field] !== undefined) facts[field] = date(facts[field])
+  return Object.freeze(facts)
+}
+
+/** The event that a transition is. */
+export function transitionEvent(id: BreakerName, moved: Record<string, unknown>): BreakerTransition {
+  return Object.freeze({
+    ...id,
+    ...moved,
+    at: date(moved.at),
+    until: date(moved.until),
+  }) as unknown as BreakerTransition
+}

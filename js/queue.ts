@@ -1,0 +1,186 @@
+import { type Calls, numberOf } from './calls.js'
+import type { Json } from './generated/records.js'
+import type {
+  ConsumeOptions,
+  DeadLetterOptions,
+  ExtendOptions,
+  NackOptions,
+  PopOptions,
+  PushOptions,
+  QueueCounts,
+  Reserved,
+  ReserveOptions,
+} from './queue-types.js'
+import type { CallOptions } from './types.js'
+
+const PUSH = numberOf('queue.push')
+const TAKE = numberOf('queue.take')
+const SETTLE = numberOf('queue.ack')
+const GIVE_BACK = numberOf('queue.nack')
+const EXTEND = numberOf('queue.extend')
+const COUNT = numberOf('queue.length')
+const CLOSE = numberOf('queue.close')
+const DEAD = numberOf('queue.deadLetters')
+const REQUEUE = numberOf('queue.requeue')
+const STRAYS = numberOf('queue.strays')
+
+/** What taking answers. */
+type Taken<T> = { lease: string; deliveries: number; data: T } | { closed: true }
+
+const plain = (written: Json): unknown => written
+const inList = (written: Json): unknown => (written as readonly Json[])[0]
+
+/** An item that somebody holds. */
+class Held<T> implements Reserved<T> {
+  readonly data: T
+  readonly deliveries: number
+  readonly #call: (operation: number, lease: string, options: unknown) => Promise<boolean>
+  readonly #lease: string
+  #settled = false
+
+  constructor(
+    taken: { lease: string; deliveries: number; data: T },
+    call: (operation: number, lease: string, options: unknown) => Promise<boolean>,
+  ) {
+    this.data = taken.data
+    this.deliveries = taken.deliveries
+    this.#lease = taken.lease
+    this.#call = call
+  }
+
+  /** Whether it was said what becomes of it. */
+  get settled(): boolean {
+    return this.#settled
+  }
+
+  ack(options?: CallOptions): Promise<boolean> {
+    this.#settled = true
+    return this.#call(SETTLE, this.#lease, options)
+  }
+
+  nack(options?: NackOptions): Promise<boolean> {
+    this.#settled = true
+    return this.#call(GIVE_BACK, this.#lease, options)
+  }
+
+  extend(options?: ExtendOptions): Promise<boolean> {
+    return this.#call(EXTEND, this.#lease, options)
+  }
+}
+
+/**
+ * Queues by name: JSON values that are taken in the order in which they were put. On Redis a queue is the plain list
+ * `<prefix>queue:<name>`, put at its left end and taken from its right.
+ */
+export class Queue {
+  readonly #calls: Calls
+
+  /** @internal */
+  constructor(calls: Calls) {
+    this.#calls = calls
+  }
+
+  /**
+   * Puts an item at the end; gives how many wait now. One round trip.
+   *
+   * @throws CapacityError with `maxLength`, ConflictError when the queue is closed
+   */
+  push(name: string, data: unknown, options?: PushOptions): Promise<number> {
+    return this.#calls.byUser(PUSH, name, data, options, inList, true) as Promise<number>
+  }
+
+  /**
+   * Takes the first item, or waits for one; `null` when none came in time, or none will come because the queue is closed.
+   * The item is gone when this resolves. Two round trips.
+   *
+   * Aborted or timed out it loses nothing: an item that it took is in the queue again. Whoever ends in between, killed,
+   * leaves the item to come back within 30 seconds.
+   */
+  async pop<T = Json>(name: string, options?: PopOptions): Promise<T | null> {
+    const taken = await this.#take<T>(name, options)
+    if (taken === null || 'closed' in taken) return null
+    // From here on the item is the caller's: no signal takes it away, and where this fails it is delivered again.
+    await this.#lease(name, SETTLE, taken.lease, undefined).catch(() => false)
+    return taken.data
+  }
+
+  /**
+   * Takes the first item and holds it, or waits for one; `null` as for `pop`. What is not acknowledged in time comes back
+   * to the front; what was taken five times goes to the dead letters then. One round trip.
+   */
+  async reserve<T = Json>(name: string, options?: ReserveOptions): Promise<Reserved<T> | null> {
+    const taken = await this.#take<T>(name, options)
+    return taken === null || 'closed' in taken ? null : this.#held(name, taken)
+  }
+
+  /**
+   * Reads a queue: `for await (const item of storage.queue.consume('jobs'))`. An item is acknowledged when the next one is
+   * asked for, unless it was acknowledged or given back before; one that the loop is left with, by an error or by
+   * `break`, is given back. It ends when the queue is closed and empty, and throws the signal's reason when that aborts.
+   */
+  async *consume<T = Json>(name: string, options?: ConsumeOptions): AsyncGenerator<Reserved<T>, void, void> {
+    for (;;) {
+      const taken = await this.#take<T>(name, options)
+      if (taken === null) continue
+      if ('closed' in taken) return
+      const item = this.#held(name, taken)
+      let left = true
+      try {
+        yield item
+        left = false
+      } finally {
+        if (left && !item.settled) await item.nack().catch(() => false)
+      }
+      if (!item.settled) await item.ack()
+    }
+  }
+
+  /** How many items can be taken. One round trip. */
+  async length(name: string, options?: CallOptions): Promise<number> {
+    return (await this.counts(name, options)).waiting
+  }
+
+  /** How many items wait, are held and are dead. One round trip. */
+  counts(name: string, options?: CallOptions): Promise<QueueCounts> {
+    return this.#calls.byUser(COUNT, name, undefined, options, plain, false) as Promise<QueueCounts>
+  }
+
+  /** Nothing more can be put; readers end when the queue is empty, within a second. `false` when it was closed already. */
+  close(name: string, options?: CallOptions): Promise<boolean> {
+    return this.#calls.byUser(CLOSE, name, true, options, plain, true) as Promise<boolean>
+  }
+
+  /** Opens a queue that was closed. `false` when it was not. */
+  reopen(name: string, options?: CallOptions): Promise<boolean> {
+    return this.#calls.byUser(CLOSE, name, false, options, plain, true) as Promise<boolean>
+  }
+
+  /** The dead letters, the oldest first; `null` stands for one that is no JSON. One round trip. */
+  deadLetters<T = Json>(name: string, options?: DeadLetterOptions): Promise<(T | null)[]> {
+    return this.#calls.byUser(DEAD, name, undefined, options, plain, false) as Promise<(T | null)[]>
+  }
+
+  /** Puts the oldest dead letters to the end of the queue, as if they were new; gives their number. One round trip. */
+  requeue(name: string, options?: DeadLetterOptions): Promise<number> {
+    return this.#calls.byUser(REQUEUE, name, undefined, options, inList, false) as Promise<number>
+  }
+
+  #lease(name: string, operation: number, lease: string, options: unknown): Promise<boolean> {
+    return this.#calls.byUser(operation, name, lease, options, plain, true) as Promise<boolean>
+  }
+
+  #held<T>(name: string, taken: { lease: string; deliveries: number; data: T }): Held<T> {
+    return new Held(taken, (operation, lease, options) => this.#lease(name, operation, lease, options))
+  }
+
+  async #take<T>(name: string, options: unknown): Promise<Taken<T> | null> {
+    try {
+      const taken = await this.#calls.byUser(TAKE, name, undefined, options, plain, false)
+      return taken as Taken<T> | null
+    } catch (error) {
+      // What was taken for this call, and nobody will hear of, goes back.
+      this.#calls.byUser(STRAYS, '', undefined, undefined, inList, false).catch(() => {})
+      throw error
+    }
+  }
+}
