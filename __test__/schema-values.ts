@@ -295,6 +295,9 @@ function put(target: object, key: PropertyKey, value: unknown): void {
   }
 }
 
+/** Objects that the whole process shares: what is put into them stays there for every value that follows. */
+const shared: ReadonlySet<unknown> = new Set([globalThis.Math, JSON])
+
 interface Change {
   readonly kind: 'replace' | 'drop' | 'add' | 'inside' | 'item'
   readonly at: number
@@ -309,8 +312,9 @@ function changed(value: Record<string, unknown>, { kind, at, key, value: other }
   if (kind === 'drop') Reflect.deleteProperty(value, chosen)
   else if (kind === 'add') put(value, key, other)
   else if (kind === 'item' && Array.isArray(inner)) value[chosen] = [other, ...inner]
-  else if (kind === 'inside' && typeof inner === 'object' && inner !== null) put(inner, key, other)
-  else value[chosen] = other
+  else if (kind === 'inside' && typeof inner === 'object' && inner !== null && !shared.has(inner)) {
+    put(inner, key, other)
+  } else value[chosen] = other
 }
 
 /** A right value with a few things made wrong, or hostile, or only odd. */

@@ -62,7 +62,10 @@ export class Load {
   /** Waits until writes succeed that begin now. */
   async progress(more = 50): Promise<void> {
     const before = this.of('ok').length
-    await until(() => this.of('ok').length > before + more, 'writes succeed', 20_000)
+    await until(() => this.of('ok').length > before + more, 'writes succeed', 20_000).catch((error) => {
+      const failed = this.written.length - this.of('ok').length
+      throw new Error(`${error.message}; ${failed} of ${this.written.length}: ${this.complaints.join('; ')}`)
+    })
   }
 
   async stop(): Promise<void> {
