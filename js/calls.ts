@@ -93,7 +93,7 @@ export class Calls {
     return typeof answer === 'string' ? this.#settled(answer, read) : this.#wait(answer, signal, read)
   }
 
-  /** Makes a call about a record that an id names. */
+  /** Makes a call about a record that an id names. `current` makes the record that a conflict carries. */
   byId(
     operation: number,
     id: unknown,
@@ -101,11 +101,12 @@ export class Calls {
     options: unknown,
     revive: Revive,
     hasData: boolean,
+    current: Revive = anyRecord,
   ): Promise<unknown> {
-    if (typeof id === 'string') return this.#call(operation, id, 0, data, options, revive, hasData)
+    if (typeof id === 'string') return this.#call(operation, id, 0, data, options, revive, hasData, current)
     const { text, tagged } = encode(id)
     const flags = ID_IS_VALUE | (tagged ? ID_TAGGED : 0)
-    return this.#call(operation, text, flags, data, options, revive, hasData)
+    return this.#call(operation, text, flags, data, options, revive, hasData, current)
   }
 
   /** Makes a call about a user, whose name may be any text. */
@@ -158,6 +159,7 @@ export class Calls {
     options: unknown,
     revive: Revive,
     hasData: boolean,
+    current: Revive = anyRecord,
   ): Promise<unknown> {
     const { signal, text: optionsText, tagged } = split(options)
     if (signal?.aborted) return Promise.reject(signal.reason)
@@ -165,7 +167,8 @@ export class Calls {
     const bits = flags | (value?.tagged ? DATA_TAGGED : 0) | (tagged ? OPTIONS_TAGGED : 0)
     const answer = this.#native.call(operation, id, value?.text, optionsText, bits)
     const read: Read = (written) => this.#read(written as string, revive, undefined)
-    return typeof answer === 'string' ? this.#settled(answer, read) : this.#wait(answer, signal, read)
+    if (typeof answer === 'string') return this.#settled(answer, read, current)
+    return this.#wait(answer, signal, read, current)
   }
 
   /** What an answer's text says. A record's begins with its tag. */
@@ -182,15 +185,20 @@ export class Calls {
     return record
   }
 
-  #settled(text: string, read: Read): Promise<unknown> {
+  #settled(text: string, read: Read, current: Revive = anyRecord): Promise<unknown> {
     this.#carrier.stir()
-    return settled(text, read)
+    return settled(text, read, current)
   }
 
-  #wait(ticket: number, signal: AbortSignal | undefined, read: Read): Promise<unknown> {
+  #wait(
+    ticket: number,
+    signal: AbortSignal | undefined,
+    read: Read,
+    current: Revive = anyRecord,
+  ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const settle = (text: string | undefined) => {
-        if (text?.charCodeAt(0) === ERROR) reject(errorOf(text, anyRecord))
+        if (text?.charCodeAt(0) === ERROR) reject(errorOf(text, current))
         else resolve(read(text))
       }
       if (!signal) {
@@ -213,7 +221,7 @@ export class Calls {
 /** Makes an answer of a call's text, which is no error; there is none when nothing has changed. */
 type Read = (text: string | undefined) => unknown
 
-function settled(text: string, read: Read): Promise<unknown> {
-  if (text.charCodeAt(0) === ERROR) return Promise.reject(errorOf(text, anyRecord))
+function settled(text: string, read: Read, current: Revive): Promise<unknown> {
+  if (text.charCodeAt(0) === ERROR) return Promise.reject(errorOf(text, current))
   return Promise.resolve(read(text))
 }

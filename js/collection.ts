@@ -10,6 +10,7 @@ const GET = numberOf('collection.get')
 const GET_BY = numberOf('collection.getBy')
 const IN = numberOf('collection.in')
 const DELETE = numberOf('collection.delete')
+const TAKE = numberOf('collection.take')
 const LIST = numberOf('collection.list')
 const COUNT = numberOf('collection.count')
 const VERIFY = numberOf('collection.verify')
@@ -64,6 +65,7 @@ export interface RecordPage<T> {
 export interface Verified {
   readonly records: number
   readonly problems: readonly { readonly id: string; readonly problem: string }[]
+  /** How many of the problems are no more. */
   readonly mended: number
 }
 
@@ -87,12 +89,8 @@ export class Collection<T extends object> {
   }
 
   #ask(operation: number, args: object, options: unknown): Promise<never> {
-    return ask(
-      this.#calls,
-      operation,
-      { definition: this.#definition, ...args },
-      options,
-      asIs,
+    return ask(this.#calls, operation, { definition: this.#definition, ...args }, options, asIs, (record) =>
+      this.#withBytes(record),
     ) as Promise<never>
   }
 
@@ -165,17 +163,31 @@ export class Collection<T extends object> {
     return this.#ask(DELETE, { id }, options)
   }
 
+  /**
+   * Removes a record and gives it, or `null`. Of several callers one gets it, so what may be used once is: a code, an
+   * invitation. Two round trips.
+   */
+  take(id: string | number, options?: CallOptions): Promise<T | null> {
+    return this.#records(TAKE, { id }, options)
+  }
+
   /** How many records there are; those that are over count until they are removed. */
   count(options?: CallOptions): Promise<number> {
     return this.#ask(COUNT, {}, options)
   }
 
-  /** Whether keys, order and sets agree with the records. Others may read and write meanwhile. */
+  /**
+   * Whether keys, order, sets and ends agree with the records. Others may read and write meanwhile. It asks for each
+   * record, so a large collection needs a longer `timeoutMs`.
+   */
   verify(options?: CallOptions): Promise<Verified> {
     return this.#ask(VERIFY, {}, options)
   }
 
-  /** Makes keys, order and sets agree with the records: after a change of the shape, or of the data by others. */
+  /**
+   * Makes keys, order, sets and ends agree with the records: after a change of the shape, or of the data by others. What
+   * stays is told: two records that share what no two may, and records that can't be read.
+   */
   repair(options?: CallOptions): Promise<Verified> {
     return this.#ask(REPAIR, {}, options)
   }

@@ -143,6 +143,5 @@ export function anyRecord(written: Json): unknown {
   const fields = written as Written
   if (fields.stepId !== undefined) return step(written)
   if (fields.chainId !== undefined) return chain(written)
-  // A record of a collection is what its caller gave.
   return fields.sessionId === undefined ? written : session(written)
 }

@@ -43,17 +43,21 @@ export const asIs: Revive = (written) => written
 /** An answer with bytes. */
 export const bytesOf: Revive = (written: Json) => withBytes(written)
 
-/** Makes a call whose arguments are one object; its options become part of it, but for the signal. */
+/**
+ * Makes a call whose arguments are one object; its options become part of it, but for the signal. `current` makes what a
+ * conflict carries.
+ */
 export function ask(
   calls: Calls,
   operation: number,
   args: object,
   options: unknown,
   revive: Revive,
+  current: Revive = asIs,
 ): Promise<unknown> {
   const { signal, rest } = withoutSignal(options)
   const data = rest === undefined ? args : { ...args, options: rest }
-  return calls.byId(operation, '', data, signal === undefined ? undefined : { signal }, revive, true)
+  return calls.byId(operation, '', data, signal === undefined ? undefined : { signal }, revive, true, current)
 }
 
 function withoutSignal(options: unknown): { signal: AbortSignal | undefined; rest: unknown } {

@@ -62,6 +62,36 @@ export function collections(subject: Subject): void {
       expect(await all.verify()).toEqual(clean(1))
     })
 
+    it('a conflict carries what was given, whatever its fields are called', async () => {
+      interface Odd {
+        id: string
+        sessionId: string
+        chainId: number
+        stepId: null
+        createdAt: string
+        bytes: Uint8Array
+      }
+      const odd = fixture.storage.collection<Odd>(newName(), { id: 'id', binary: ['bytes'] })
+      const bytes = Uint8Array.of(0, 255, 7)
+      const record = { id: 'a', sessionId: 's', chainId: 1, stepId: null, createdAt: 'never', bytes }
+      await odd.create(record)
+      const error = await refusal(odd.create(record), ConflictError, 'STORAGE_EXISTS')
+      expect(error.current).toEqual(record)
+    })
+
+    it('what is taken is gone, and one of many gets it', async () => {
+      const all = routes()
+      const record = route('once', { hash: 'h', kind: 'k' })
+      await all.create(record)
+      const taken = await Promise.all(Array.from({ length: 20 }, () => all.take('once')))
+      expect(taken.filter((one) => one !== null)).toEqual([record])
+      expect([await all.get('once'), await all.getBy('hash', 'h')]).toEqual([null, null])
+      await all.create(route('brief'), { ttlSeconds: 0.02 })
+      await expect.poll(() => all.get('brief')).toBeNull()
+      expect(await all.take('brief')).toBeNull()
+      expect(await all.verify()).toEqual(clean(0))
+    })
+
     it('keeps a constraint, whoever writes at the same time', async () => {
       const all = routes()
       const made = await Promise.allSettled(

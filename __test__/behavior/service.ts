@@ -1,55 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { NotFoundError, ValidationError } from '../support/flowkeep.js'
+import { adversarialNames } from '../support/names.js'
 import { invalidPaths, refusal, rejection } from '../support/refusal.js'
 import { until } from '../support/until.js'
 import { type Subject, useFixture } from './fixture.js'
 
 let services = 0
 const newService = (): string => `service-${process.pid}-${++services}`
-
-/** Names that try to be parts of other names, of keys, of patterns, of objects. */
-function adversarial(count: number): string[] {
-  const parts = [
-    'a',
-    'b',
-    ':',
-    '/',
-    '%',
-    '{',
-    '}',
-    '*',
-    '?',
-    '[',
-    '%2F',
-    '%25',
-    'history',
-    'n',
-    '\u{1F600}',
-    ' ',
-    '.',
-    '\0',
-  ]
-  const names = new Set([
-    '__proto__',
-    'constructor',
-    'a',
-    'a:b',
-    'b',
-    'a/b',
-    'a%2Fb',
-    '{a}',
-    'history',
-    'l',
-    'n',
-  ])
-  for (let n = 0; names.size < count; n++) {
-    names.add(
-      [n, n * 7, Math.floor(n / 18) * 5].map((place) => parts[place % parts.length]).join('') +
-        (n > 900 ? n : ''),
-    )
-  }
-  return [...names].slice(0, count)
-}
 
 function tables(subject: Subject): void {
   describe('a table of a service', () => {
@@ -140,7 +97,7 @@ function tables(subject: Subject): void {
     })
 
     it('200 services of adversarial names see nothing of each other', async () => {
-      const names = adversarial(200)
+      const names = adversarialNames(200)
       const mine = (name: string) => fixture.storage.service(name)
       const exchange = (name: string) => ({ request: { method: 'GET', url: `/${name}` } })
       await Promise.all(

@@ -1,5 +1,9 @@
 /** Asks again and again until the answer is truthy, and returns it. Fails with `what` when it never is. */
-export async function until<T>(probe: () => T | Promise<T>, what: string, patienceMs = 10_000): Promise<T> {
+export async function until<T>(
+  probe: () => T | Promise<T>,
+  what: string,
+  patienceMs = 10_000,
+): Promise<NonNullable<T>> {
   const end = Date.now() + patienceMs
   for (;;) {
     const answer = await probe()

@@ -189,6 +189,7 @@ operations! {
         CollectionGetBy "collection.getBy" "",
         CollectionIn "collection.in" "",
         CollectionDelete "collection.delete" "",
+        CollectionTake "collection.take" "",
         CollectionList "collection.list" "",
         CollectionCount "collection.count" "",
         CollectionVerify "collection.verify" "",

@@ -40,7 +40,10 @@ impl Storage {
             }
             Op::CollectionDelete => {
                 let id = collection_id(id.as_ref())?;
-                stores.collection_delete(call, definition, &id).await.map(|()| String::new())
+                stores.collection_take(call, definition, &id).await.map(|_| String::new())
+            }
+            Op::CollectionTake => {
+                stores.collection_take(call, definition, &collection_id(id.as_ref())?).await
             }
             Op::CollectionList => stores.collection_list(call, definition, options).await,
             Op::CollectionCount => stores.collection_count(call, definition).await,

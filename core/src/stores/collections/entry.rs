@@ -52,9 +52,26 @@ pub(super) struct Notes {
     pub sets: Vec<String>,
 }
 
+impl Notes {
+    pub fn has(&self, field: &str) -> bool {
+        self.keys.iter().any(|(known, _)| known == field)
+    }
+}
+
 /// The field of the hash that holds a record.
 pub(super) fn record_field(id: &str) -> String {
     format!("r{id}")
+}
+
+/// What a key's field holds: the id of the record that it stands for, ended, so that no other id begins with it.
+pub(super) fn holding(id: &str) -> String {
+    format!("{id}\0")
+}
+
+/// The id that a key's field holds.
+pub(super) fn held(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    text.strip_suffix('\0').unwrap_or(&text).to_owned()
 }
 
 /// The field that a second key is.

@@ -4,8 +4,8 @@ use super::super::fields::Fields;
 use super::super::kv::data;
 use super::super::marked::quoted;
 use super::super::{Call, Stores, invalid};
-use super::entry::{Entry, id_text, lookup_field, record_field, scalar, set_front};
-use super::{Keys, bytes, texts};
+use super::entry::{Entry, held, id_text, lookup_field, record_field, scalar, set_front};
+use super::{Keys, bytes, has, texts};
 use crate::command::{Command, Data};
 use crate::error::{Error, Result};
 use crate::schema::{CollectionOptions, Definition, Issue, Json, PathItem};
@@ -81,10 +81,13 @@ impl Stores {
         let keys = Keys::of(definition);
         let field = lookup_field(by, &value);
         let reply = self.ask(keys.partition, call, vec![keys.get(vec![bytes(&field)])]).await?.pop();
-        match texts(reply)?.pop().flatten() {
-            Some(id) => self.collection_get(call, definition, &String::from_utf8_lossy(&id)).await,
-            None => Ok("null".to_owned()),
-        }
+        let Some(text) = texts(reply)?.pop().flatten() else { return Ok("null".to_owned()) };
+        let id = held(&text);
+        let entry = self.collection_entry(call, &keys, &id).await?;
+        // A key that is wrong must not give out another record.
+        let found =
+            entry.filter(|entry| !entry.is_over(self.clock.now()) && has(definition, &id, entry, &field));
+        Ok(found.map_or_else(|| "null".to_owned(), |entry| entry.json))
     }
 
     /// How many records there are, those that are over and not yet removed included.

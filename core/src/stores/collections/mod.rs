@@ -19,7 +19,7 @@ use crate::txn::{Check, Effect, Outcome, Query, Reply, Txn, Until};
 
 pub use look::collection_id;
 
-use entry::{Entry, Notes, id_of, notes, record_field};
+use entry::{Entry, Notes, held, holding, id_of, notes, record_field};
 
 const RECORDS: Space = Space("c");
 const ORDER: Space = Space("co");
@@ -77,6 +77,15 @@ impl Keys {
     }
 }
 
+/// Notes when a record is over; 0 is never.
+#[expect(clippy::cast_precision_loss, reason = "ms until the year 9999 are exact in a double")]
+fn end_of(id: &str, until: u64) -> Command {
+    match until {
+        0 => Command::SortedDrop(vec![bytes(id)]),
+        until => Command::SortedAdd(vec![(Score(until as f64), bytes(id))]),
+    }
+}
+
 /// Adds what notes a record, or takes it away.
 struct Change<'a> {
     keys: &'a Keys,
@@ -88,10 +97,17 @@ impl Change<'_> {
         self.txn.effects.push(Effect::Try { key: key.clone(), command });
     }
 
+    /// `fresh` are the keys that it did not have.
     #[expect(clippy::cast_precision_loss, reason = "ms until the year 9999 are exact in a double")]
-    fn put(&mut self, id: &str, entry: &Entry, notes: &Notes) {
+    fn put<'f>(
+        &mut self,
+        id: &str,
+        entry: &Entry,
+        notes: &Notes,
+        fresh: impl Iterator<Item = &'f (String, String)>,
+    ) {
         let mut fields = vec![(bytes(&record_field(id)), bytes(&entry.text()))];
-        fields.extend(notes.keys.iter().map(|(field, _)| (bytes(field), bytes(id))));
+        fields.extend(fresh.map(|(field, _)| (bytes(field), bytes(&holding(id)))));
         self.push(&self.keys.records.clone(), Command::HashPut(fields));
         let score = notes.order.unwrap_or(entry.made as f64);
         self.push(&self.keys.order.clone(), Command::SortedAdd(vec![(Score(score), bytes(id))]));
@@ -99,11 +115,7 @@ impl Change<'_> {
             let members = notes.sets.iter().map(|member| (Score(0.0), bytes(member))).collect();
             self.push(&self.keys.sets.clone(), Command::SortedAdd(members));
         }
-        let end = match entry.until {
-            0 => Command::SortedDrop(vec![bytes(id)]),
-            until => Command::SortedAdd(vec![(Score(until as f64), bytes(id))]),
-        };
-        self.push(&self.keys.ends.clone(), end);
+        self.push(&self.keys.ends.clone(), end_of(id, entry.until));
     }
 
     fn drop_fields(&mut self, fields: Vec<Bytes>) {
@@ -142,6 +154,11 @@ pub(super) fn texts(reply: Option<Reply>) -> Result<Vec<Option<Bytes>>> {
 fn conflict(what: &str, current: &Entry) -> Error {
     let detail = Detail { current: Some(current.json.clone()), ..Detail::default() };
     Error::new(Code::Exists, what).with(detail)
+}
+
+/// Whether a record has what a key stands for; a record that does not fit the definition may.
+fn has(definition: &Definition, id: &str, entry: &Entry, field: &str) -> bool {
+    notes(definition, id, &entry.json).map_or(true, |noted| noted.has(field))
 }
 
 fn field_name(field: &str) -> Name {
@@ -222,18 +239,18 @@ impl Stores {
         // A definition that has changed may not fit what was stored before it.
         let before = before.unwrap_or_default();
         let fresh: Vec<&(String, String)> =
-            noted.keys.iter().filter(|(field, _)| !before.keys.iter().any(|(old, _)| old == field)).collect();
+            noted.keys.iter().filter(|(field, _)| !before.has(field)).collect();
         for (field, _) in &fresh {
             txn.checks.push(Check::Absent { key: keys.records.clone(), field: field_name(field) });
         }
         let asked = std::iter::once(&own).chain(fresh.iter().map(|(field, _)| field));
         txn.witness.push(keys.get(asked.map(|field| bytes(field)).collect()));
-        let gone = before.keys.iter().filter(|(field, _)| !noted.keys.iter().any(|(new, _)| new == field));
+        let gone = before.keys.iter().filter(|(field, _)| !noted.has(field));
         let left = before.sets.iter().filter(|member| !noted.sets.contains(member));
         let mut change = Change { keys, txn: &mut txn };
         change.drop_fields(gone.map(|(field, _)| bytes(field)).collect());
         change.drop_sets(left.map(|member| bytes(member)).collect());
-        change.put(id, new, noted);
+        change.put(id, new, noted, fresh.iter().copied());
         let now = self.clock.now();
         txn.queries.push(keys.due(now));
         match self.backend.run(txn).await? {
@@ -247,16 +264,23 @@ impl Stores {
             Outcome::Refused(_, seen) => {
                 let mut seen = texts(seen.into_iter().next())?.into_iter();
                 let there = seen.next().flatten().map(|text| Entry::read(id, &text)).transpose()?;
-                for ((_, names), holder) in fresh.iter().zip(seen) {
-                    let Some(holder) = holder.filter(|holder| &**holder != id.as_bytes()) else { continue };
-                    let holder = String::from_utf8_lossy(&holder).into_owned();
-                    match self.collection_entry(call, keys, &holder).await? {
-                        Some(current) if !current.is_over(now) => {
-                            return Err(conflict(&format!("another record has the same {names}"), &current));
+                for ((field, names), text) in fresh.iter().zip(seen) {
+                    let Some(text) = text else { continue };
+                    let holder = held(&text);
+                    let current = self.collection_entry(call, keys, &holder).await?;
+                    match current {
+                        Some(current) if has(definition, &holder, &current, field) => {
+                            if current.is_over(now) {
+                                self.collection_expire(call, definition, keys, &holder).await?;
+                            } else if holder != id {
+                                let what = format!("another record has the same {names}");
+                                return Err(conflict(&what, &current));
+                            }
                         }
-                        Some(_) => self.collection_expire(call, definition, keys, &holder).await?,
-                        // It went meanwhile, or only its key is left: then another write can't help.
-                        None => {}
+                        // It was left over: nothing has it.
+                        current => {
+                            self.drop_key(call, keys, field, &text, &holder, current.as_ref()).await?;
+                        }
                     }
                 }
                 Ok(Some(there))
@@ -271,19 +295,23 @@ impl Stores {
         texts(reply)?.pop().flatten().map(|text| Entry::read(id, &text)).transpose()
     }
 
-    /// Removes a record. One that is not there is no error.
-    pub async fn collection_delete(&self, call: Call, definition: &Definition, id: &str) -> Result<()> {
+    /// Removes a record and gives it; `null` where there is none. Of several callers one gets it. *Atomicity*: one step with
+    /// all that notes it. *Round trips*: two, two more for each time that another writer was faster.
+    pub async fn collection_take(&self, call: Call, definition: &Definition, id: &str) -> Result<String> {
         let keys = Keys::of(definition);
         for _ in 0..ATTEMPTS {
-            let Some(old) = self.collection_entry(call, &keys, id).await? else { return Ok(()) };
+            let Some(old) = self.collection_entry(call, &keys, id).await? else {
+                return Ok("null".to_owned());
+            };
             if self.collection_remove(call, definition, &keys, id, &old).await? {
-                return Ok(());
+                let live = !old.is_over(self.clock.now());
+                return Ok(if live { old.json } else { "null".to_owned() });
             }
         }
         Err(Error { retryable: true, ..Error::new(Code::Conflict, "other writers were always faster") })
     }
 
-    /// Removes a record if it is over.
+    /// Removes a record if it is over, and otherwise notes its end as it is.
     async fn collection_expire(
         &self,
         call: Call,
@@ -295,7 +323,11 @@ impl Stores {
             Some(old) if old.is_over(self.clock.now()) => {
                 self.collection_remove(call, definition, keys, id, &old).await.map(drop)
             }
-            _ => Ok(()),
+            old => {
+                let command = end_of(id, old.as_ref().map_or(0, |old| old.until));
+                let effect = Effect::Try { key: keys.ends.clone(), command };
+                self.mend(call, keys, id, old.as_ref(), Vec::new(), effect).await.map(drop)
+            }
         }
     }
 
