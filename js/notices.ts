@@ -29,7 +29,8 @@ interface Told {
   gap: { readonly reason: string }
   epoch: { readonly reason: string }
   journalFull: object
-  journalError: { readonly reason: string }
+  /** `quarantine` is the file that damaged parts of the journal were set aside in. */
+  journalError: { readonly reason: string; readonly quarantine?: string }
 }
 
 /** What can be heard of a storage's own life. */

@@ -36,6 +36,17 @@ export interface Resilience {
   }
   /** Writes that are kept. */
   readonly journal?: {
+    /**
+     * A file in which kept writes outlive this process: opened again, the storage brings them first. It belongs to one
+     * storage at a time. In memory alone unless given.
+     */
+    readonly path?: string
+    /**
+     * When what was written is forced to the disk: before a write is acknowledged (`always`, the default; all writes of one
+     * tick together), once a second (`interval`), or when the system likes (`never`). In any case it outlives a crash of
+     * the process.
+     */
+    readonly fsync?: 'always' | 'interval' | 'never'
     /** 10,000; one more is a `CapacityError`. */
     readonly maxEntries?: number
     /** 64 MiB. */

@@ -177,7 +177,7 @@ export interface Status {
   /** Inside the resilient stack: the breaker, and when it lets something through again. */
   readonly breaker?: { readonly state: 'closed' | 'open' | 'half_open'; readonly retryAfterMs?: number }
   /** Inside the resilient stack: writes that are kept for later. */
-  readonly journal?: { readonly entries: number; readonly bytes: number }
+  readonly journal?: { readonly entries: number; readonly bytes: number; readonly failed?: string }
   /** Inside the resilient stack: kept writes that met a change of somebody else, since it was opened. */
   readonly conflicts?: number
 }

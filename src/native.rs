@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use flowkeep_core::backend::Backend;
 use flowkeep_core::clock::{Clock, SystemClock};
-use flowkeep_core::config::{Choice, Environment, choose, policy};
+use flowkeep_core::config::{Choice, Environment, choose, journal, policy};
 use flowkeep_core::error::{Code, Error, Result};
 use flowkeep_core::id::{Ids, RandomIds};
 use flowkeep_core::layer::Layer as _;
@@ -237,6 +237,9 @@ impl NativeStorage {
     pub fn close(&self) {
         self.closed.set(true);
         guarded::or_default(|| {
+            if let Some(stack) = self.storage.stack() {
+                stack.close();
+            }
             self.with_net(Net::close);
             self.tasks.borrow_mut().close();
         });
@@ -338,9 +341,10 @@ fn open(settings: &[String], tagged: bool, variables: &[String]) -> Result<Nativ
         .wrap(backend),
         _ => backend,
     };
+    let kept = asked.as_ref().map(|asked| journal(asked, settings.prefix())).transpose()?.flatten();
     let parts = Parts { backend, clock, ids, timers: Arc::clone(&timers), settings };
     let storage = match asked {
-        Some(options) => Storage::resilient(parts, policy(&options)),
+        Some(options) => Storage::resilient(parts, policy(&options), kept),
         None => Storage::new(parts),
     };
     let storage = Arc::new(storage);

@@ -3,9 +3,9 @@ import { type IStorage, StorageError } from '../support/flowkeep.js'
 import { rawClient } from '../support/redis.js'
 
 /** What callers were told of one write. */
-type Fate = 'ok' | 'pending' | 'not-applied' | 'unknown'
+export type Fate = 'ok' | 'pending' | 'not-applied' | 'unknown'
 
-interface Write {
+export interface Write {
   readonly n: number
   readonly fate: Fate
   readonly ms: number
@@ -92,22 +92,34 @@ export class Ledger {
    * order, what was not applied is not there, and what nobody knows is there once at the most.
    */
   async expectExact(url: string, prefix: string): Promise<void> {
-    const client = rawClient(url)
-    try {
-      for (const { sessionId, writes } of this.books) {
-        const stored = await numbersOf(client, prefix, sessionId)
-        const sure = writes.filter(({ fate }) => fate === 'ok' || fate === 'pending').map(({ n }) => n)
-        const doubtful = new Set(writes.filter(({ fate }) => fate === 'unknown').map(({ n }) => n))
-        expect(new Set(stored).size, `nothing twice in ${sessionId}`).toBe(stored.length)
-        expect(
-          stored.filter((n) => !doubtful.has(n)).join(),
-          `nothing lost, nothing out of order in ${sessionId}`,
-        ).toBe(sure.join())
-      }
-    } finally {
-      client.disconnect()
-    }
+    for (const { sessionId, writes } of this.books) await expectStored(url, prefix, sessionId, writes)
   }
+}
+
+/**
+ * What the server holds of one session, against what its writers were told. What nobody was told of, since its process died,
+ * counts as unknown.
+ */
+export async function expectStored(
+  url: string,
+  prefix: string,
+  sessionId: string,
+  writes: readonly Write[],
+): Promise<void> {
+  const client = rawClient(url)
+  const stored = await numbersOf(client, prefix, sessionId).finally(() => client.disconnect())
+  const sure = writes.filter(({ fate }) => fate === 'ok' || fate === 'pending').map(({ n }) => n)
+  const known = new Set(sure)
+  const refused = new Set(writes.filter(({ fate }) => fate === 'not-applied').map(({ n }) => n))
+  expect(new Set(stored).size, `nothing twice in ${sessionId}`).toBe(stored.length)
+  expect(
+    stored.filter((n) => refused.has(n)),
+    `nothing that was refused in ${sessionId}`,
+  ).toEqual([])
+  expect(
+    stored.filter((n) => known.has(n)).join(),
+    `nothing lost, nothing out of order in ${sessionId}`,
+  ).toBe(sure.join())
 }
 
 /** The numbers in a session's log, in order, as they lie in the server. */

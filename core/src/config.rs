@@ -1,9 +1,12 @@
 //! Which backend a storage stands on: the options say it, else the environment does.
 
+use std::path::Path;
+
 use crate::breaker::Span;
 use crate::error::{Code, Error, Result};
+use crate::journal::{Found, Fsync, JournalFile};
 use crate::layers::resilient::{Conflicts, Policy};
-use crate::schema::{BackendName, OnConflict, OnUnavailable, ResilienceOptions, StorageOptions};
+use crate::schema::{BackendName, FsyncOption, OnConflict, OnUnavailable, ResilienceOptions, StorageOptions};
 
 /// The variables that count where the options are silent.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +53,25 @@ pub fn choose(options: &StorageOptions, environment: &Environment) -> Result<Cho
             "NODE_ENV is none of development, test, production: choose backend: 'memory' or backend: 'redis'",
         )),
     }
+}
+
+/// The journal's file, if these options ask for one, and what it holds. `owner` is the prefix of the keys that its writes
+/// are of.
+///
+/// # Errors
+/// As [`JournalFile::open`], and `STORAGE_CONFIG` where nothing is to be kept.
+pub fn journal(options: &ResilienceOptions, owner: &str) -> Result<Option<(JournalFile, Found)>> {
+    let Some(path) = &options.journal.path else { return Ok(None) };
+    if options.on_unavailable == Some(OnUnavailable::Reject) {
+        let message = "resilience.journal.path is of no use: onUnavailable is 'reject', so nothing is kept";
+        return Err(Error::new(Code::Config, message));
+    }
+    let fsync = match options.journal.fsync {
+        None | Some(FsyncOption::Always) => Fsync::Always,
+        Some(FsyncOption::Interval) => Fsync::Interval,
+        Some(FsyncOption::Never) => Fsync::Never,
+    };
+    JournalFile::open(Path::new(path), fsync, owner).map(Some)
 }
 
 /// The policy that these options ask for; what they leave out is as the stack has it.

@@ -12,6 +12,7 @@ pub mod config;
 pub mod error;
 mod given;
 pub mod id;
+pub mod journal;
 pub mod key;
 pub mod layer;
 pub mod layers;

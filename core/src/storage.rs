@@ -13,6 +13,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Error, Result};
 use crate::given::Given;
 use crate::id::Ids;
+use crate::journal::{Found, JournalFile};
 use crate::key::Key;
 use crate::layer::Layer as _;
 use crate::layers::resilient::{self, Redo, Resilient};
@@ -155,9 +156,9 @@ impl Storage {
     }
 
     /// A storage whose backend may go away: see [`crate::layers::resilient`]. Whoever drives it calls
-    /// [`Resilient::tick`].
+    /// [`Resilient::tick`]. `journal` is where kept writes outlive this process.
     #[must_use]
-    pub fn resilient(parts: Parts, policy: resilient::Policy) -> Self {
+    pub fn resilient(parts: Parts, policy: resilient::Policy, journal: Option<(JournalFile, Found)>) -> Self {
         let counts = Arc::<Counts>::default();
         let made = resilient::Parts {
             inner: Arc::clone(&parts.backend),
@@ -166,7 +167,7 @@ impl Storage {
             timers: Arc::clone(&parts.timers),
             counts: Arc::clone(&counts),
         };
-        let resilient = Arc::new(Resilient::new(made, policy));
+        let resilient = Arc::new(Resilient::new(made, policy, journal));
         let backend = Arc::clone(&resilient) as Arc<dyn Backend>;
         let storage = Self::over(Parts { backend, ..parts }, counts);
         resilient.know(storage.stores.near());

@@ -62,6 +62,8 @@ fn key(space: &'static str, name: &str) -> Key {
 }
 
 const PARTITION: u16 = 5;
+/// Longer than any machine needs for what is waited for.
+const PATIENCE_MS: u64 = 20_000;
 
 fn append(log: &str, feed: &str) -> Txn {
     let until = soon(60_000);
@@ -107,15 +109,15 @@ async fn a_wait_ends_with_what_it_waits_for_and_not_before_its_deadline() {
         let begun = Instant::now();
         assert!(!backend.wait(wait_for("a", Position::default(), 200)).await.unwrap(), "{name}");
         assert!(begun.elapsed() >= Duration::from_millis(195), "{name}");
-        let waiting = tokio::spawn(backend.wait(wait_for("a", Position::default(), 5_000)));
+        let waiting = tokio::spawn(backend.wait(wait_for("a", Position::default(), PATIENCE_MS)));
         let other = tokio::spawn(backend.wait(wait_for("b", Position::default(), 300)));
         tokio::time::sleep(Duration::from_millis(50)).await;
         backend.run(append("l", "a")).await.unwrap();
         assert!(waiting.await.unwrap().unwrap(), "{name}");
-        assert!(begun.elapsed() < Duration::from_secs(4), "{name}");
+        assert!(begun.elapsed() < Duration::from_millis(PATIENCE_MS), "{name}: before its deadline");
         assert!(!other.await.unwrap().unwrap(), "{name}: another key wakes nobody");
         assert!(
-            backend.wait(wait_for("a", Position::default(), 5_000)).await.unwrap(),
+            backend.wait(wait_for("a", Position::default(), PATIENCE_MS)).await.unwrap(),
             "{name}: it is there"
         );
         let last = last(&*backend, "a").await;
@@ -124,10 +126,22 @@ async fn a_wait_ends_with_what_it_waits_for_and_not_before_its_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_call_of_all_may_be_a_wait() {
+    for (name, Ground { backend, carrier: _carrier }) in grounds() {
+        // Nobody knows yet who has which slot: the first node that is asked may name another.
+        backend.wait(wait_for("cold", Position::default(), 200)).await.unwrap();
+        let waiting = tokio::spawn(backend.wait(wait_for("cold", Position::default(), 20_000)));
+        backend.run(append("cold", "cold")).await.unwrap();
+        assert!(waiting.await.unwrap().unwrap(), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_waits_than_connections_all_end() {
     for (name, Ground { backend, carrier }) in grounds() {
-        let waits: Vec<_> =
-            (0..40).map(|_| tokio::spawn(backend.wait(wait_for("a", Position::default(), 5_000)))).collect();
+        let waits: Vec<_> = (0..40)
+            .map(|_| tokio::spawn(backend.wait(wait_for("a", Position::default(), PATIENCE_MS))))
+            .collect();
         tokio::time::sleep(Duration::from_millis(100)).await;
         let connections = carrier.as_ref().map_or(0, |carrier| carrier.net.connections());
         assert!(connections <= 16 + 3, "{connections}");
@@ -137,9 +151,9 @@ async fn more_waits_than_connections_all_end() {
         }
         // Given up, a wait costs its connection, and the next one gets another.
         let given_up: Vec<_> =
-            (0..16).map(|_| backend.wait(wait_for("b", Position::default(), 5_000))).collect();
+            (0..16).map(|_| backend.wait(wait_for("b", Position::default(), PATIENCE_MS))).collect();
         let _ = tokio::time::timeout(Duration::from_millis(50), futures(given_up)).await;
-        assert!(backend.wait(wait_for("a", Position::default(), 5_000)).await.unwrap(), "{name}");
+        assert!(backend.wait(wait_for("a", Position::default(), PATIENCE_MS)).await.unwrap(), "{name}");
     }
 }
 
@@ -162,15 +176,21 @@ async fn appending_wakes_who_listens_to_the_log_or_the_feed() {
         for ear in &mut ears {
             assert!(ear.wake().await.missed, "{name}: listening has begun");
         }
-        // Everything is many channels: it may be told once for each of them.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        while tokio::time::timeout(Duration::from_millis(20), ears[2].wake()).await.is_ok() {}
         let mut other = backend.subscribe(Topic::Key(partition, key("t", "other")));
         assert!(other.wake().await.missed, "{name}");
         backend.run(append("l", "a")).await.unwrap();
         for ear in &mut ears {
-            let wake = tokio::time::timeout(Duration::from_secs(2), ear.wake()).await.unwrap();
-            assert_eq!(wake, Wake { changed: [partition].into(), missed: false }, "{name}");
+            // Everything is many channels, and the beginning of each may be told for itself, late.
+            let told = async {
+                loop {
+                    let Wake { changed, missed } = ear.wake().await;
+                    if !missed || !changed.is_empty() {
+                        return changed;
+                    }
+                }
+            };
+            let changed = tokio::time::timeout(Duration::from_millis(PATIENCE_MS), told).await.unwrap();
+            assert_eq!(changed, [partition].into(), "{name}");
         }
         assert!(tokio::time::timeout(Duration::from_millis(50), other.wake()).await.is_err(), "{name}");
     }
@@ -185,7 +205,7 @@ async fn a_lost_connection_is_told_to_who_listens() {
     let mut admin = client.get_multiplexed_async_connection().await.unwrap();
     let _: () =
         ::redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("pubsub").query_async(&mut admin).await.unwrap();
-    let wake = tokio::time::timeout(Duration::from_secs(3), ear.wake()).await.unwrap();
+    let wake = tokio::time::timeout(Duration::from_millis(PATIENCE_MS), ear.wake()).await.unwrap();
     assert!(wake.missed);
     backend.run(append("l", "a")).await.unwrap();
     assert!(!ear.wake().await.changed.is_empty(), "it hears again");

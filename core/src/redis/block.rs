@@ -16,14 +16,35 @@ const LATE_MS: u64 = 1_000;
 /// Between two tries on a server that does not answer.
 const PAUSE_MS: u64 = 50;
 
+/// So many redirections in a row are followed at once; then they come with pauses, too.
+const AT_ONCE: u32 = 5;
+
+/// How one command's wait ended.
+enum Ended {
+    /// There is something.
+    Something,
+    Nothing,
+    /// Another node is to be asked: where `ASKING` opens the door, this one for this once.
+    Elsewhere(Option<String>),
+}
+
 /// Waits until there is something, or until the deadline.
 pub(super) async fn wait(link: &dyn Link, keys: &Keys, wait: Wait) -> Result<bool> {
     let mut failed = None;
     let tries = async {
+        let (mut asked, mut redirections) = (None, 0);
         loop {
-            match once(link, keys, &wait).await {
-                Ok(true) => return Ok(true),
-                Ok(false) => failed = None,
+            match once(link, keys, &wait, asked.take().as_deref()).await {
+                Ok(Ended::Something) => return Ok(true),
+                Ok(Ended::Nothing) => (failed, redirections) = (None, 0),
+                // A node answered: it is there, and knows who has the slot.
+                Ok(Ended::Elsewhere(place)) => {
+                    (failed, asked) = (None, place);
+                    redirections += 1;
+                    if redirections > AT_ONCE {
+                        link.sleep_until(link.now().plus_ms(PAUSE_MS)).await;
+                    }
+                }
                 Err(error) if error.retryable && error.code != Code::Closed => {
                     failed = Some(error);
                     link.sleep_until(link.now().plus_ms(PAUSE_MS)).await;
@@ -46,24 +67,28 @@ pub(super) async fn wait(link: &dyn Link, keys: &Keys, wait: Wait) -> Result<boo
 /// The server's own end of the wait comes first, if it comes at all: the connection then serves the next one.
 const GRACE_MS: u64 = 30;
 
-async fn once(link: &dyn Link, keys: &Keys, wait: &Wait) -> Result<bool> {
+async fn once(link: &dyn Link, keys: &Keys, wait: &Wait, asked: Option<&str>) -> Result<Ended> {
     let now = link.now();
     let ms = wait.deadline.0.saturating_sub(now.0).clamp(1, LONGEST_MS);
     let deadline = Timestamp(now.0 + ms + LATE_MS);
     let requests = command(keys, wait, ms);
     let replies =
-        link.call(Call { requests: &requests, writes: false, deadline, blocking: true, asked: None }).await?;
-    match replies.first() {
-        Some(Value::Nil) => Ok(false),
+        link.call(Call { requests: &requests, writes: false, deadline, blocking: true, asked }).await?;
+    // The answer to `ASKING` comes in front.
+    match replies.last() {
+        Some(Value::Nil) => Ok(Ended::Nothing),
         // The server took us out of a wait: it changes its role, say.
         Some(Value::Error(text)) if text.starts_with("UNBLOCKED") => {
             Err(Error::unavailable("Redis ended the wait", Effect::NotApplied))
         }
+        Some(Value::Error(text)) if text.starts_with("ASK ") => {
+            Ok(Ended::Elsewhere(text.split(' ').nth(2).map(str::to_owned)))
+        }
         Some(Value::Error(text)) => {
             link.heed(text);
-            Err(refusal(text))
+            if text.starts_with("MOVED ") { Ok(Ended::Elsewhere(None)) } else { Err(refusal(text)) }
         }
-        Some(_) => Ok(true),
+        Some(_) => Ok(Ended::Something),
         None => Err(Error::internal("no reply")),
     }
 }

@@ -26,6 +26,7 @@ use super::cluster::{Place, asking, key_of, slot_of};
 use super::ear::{Ear, Hints};
 use super::link::{Call, Link, Replies};
 use super::mux::{Access, Mux, Output, Want};
+use super::resp::Requests;
 use super::url::{Target, Topology};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Effect, Error};
@@ -276,8 +277,8 @@ impl Net {
         }
         let place = self.place(&call);
         let access = if place.0.is_empty() { self.access.clone() } else { self.access.at(&place.0, place.1) };
-        let Call { requests, writes, deadline, blocking, .. } = call;
-        let requests = requests.clone();
+        let Call { requests, writes, deadline, blocking, asked } = call;
+        let requests = if asked.is_some() { asked_for(requests) } else { requests.clone() };
         let (lines, pool) = (Arc::clone(&self.lines), Arc::clone(&self.pool));
         let end = self.timers.sleep_until(deadline);
         Box::pin(async move {
@@ -295,6 +296,14 @@ impl Net {
     }
 }
 
+/// The same behind what opens the door of a node that a slot is on its way to.
+fn asked_for(requests: &Requests) -> Requests {
+    let mut all = asking();
+    all.bytes.extend_from_slice(&requests.bytes);
+    all.replies += requests.replies;
+    all
+}
+
 impl Link for Net {
     fn call(&self, call: Call<'_>) -> Replies {
         if call.blocking {
@@ -308,10 +317,7 @@ impl Link for Net {
         if call.asked.is_none() {
             return mux.call(call);
         }
-        let mut requests = asking();
-        requests.bytes.extend_from_slice(&call.requests.bytes);
-        requests.replies += call.requests.replies;
-        mux.call(Call { requests: &requests, ..call })
+        mux.call(Call { requests: &asked_for(call.requests), ..call })
     }
 
     fn now(&self) -> Timestamp {

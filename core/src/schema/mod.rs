@@ -58,7 +58,8 @@ pub use plain::{
 };
 pub use query::{Queried, RecordsQuery, records_query};
 pub use resilience::{
-    BreakerOptions, ChaosOptions, JournalOptions, OnConflict, OnUnavailable, ResilienceOptions, RetryOptions,
+    BreakerOptions, ChaosOptions, FsyncOption, JournalOptions, OnConflict, OnUnavailable, ResilienceOptions,
+    RetryOptions,
 };
 pub use service::{
     Address, AddressOf, Exchanged, RequestLine, ServiceFor, ServiceOptions, address, exchanged, json_object,

@@ -2,10 +2,12 @@
 
 use serde::Deserialize;
 
-use super::shape::{Field, Shape};
+use super::shape::{Field, Shape, TextShape};
 
 /// The longest time in ms that can be set: a day.
 const LONGEST_MS: u64 = 86_400_000;
+/// Code points of a file's path: what Linux takes.
+const LONGEST_PATH: usize = 4_096;
 /// Attempts of one call at the most.
 const ATTEMPTS: u64 = 100;
 
@@ -64,8 +66,20 @@ pub struct BreakerOptions {
 #[derive(Debug, Default, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct JournalOptions {
+    /// Where kept writes outlive the process; absent: in memory alone.
+    pub path: Option<String>,
+    pub fsync: Option<FsyncOption>,
     pub max_entries: Option<f64>,
     pub max_bytes: Option<f64>,
+}
+
+/// When what was written to the journal's file is forced to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FsyncOption {
+    Always,
+    Interval,
+    Never,
 }
 
 /// Trouble on purpose, for tests and development.
@@ -108,7 +122,12 @@ pub(super) fn shape() -> Shape {
         ),
         optional(
             "journal",
-            object(vec![number("maxEntries", 1, 10_000_000), number("maxBytes", 1_024, 1 << 40)]),
+            object(vec![
+                optional("path", Shape::Text(TextShape::plain(1, LONGEST_PATH))),
+                optional("fsync", choice(&["always", "interval", "never"])),
+                number("maxEntries", 1, 10_000_000),
+                number("maxBytes", 1_024, 1 << 40),
+            ]),
         ),
         optional("conflicts", choice(&["remote-wins", "local-wins", "manual"])),
         optional("chaos", object(vec![percentage("failPercentage"), percentage("losePercentage")])),

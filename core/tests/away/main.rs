@@ -7,6 +7,9 @@
     reason = "a test that can't go on fails"
 )]
 
+mod journal;
+#[path = "../support/paper.rs"]
+mod paper;
 mod stage;
 
 use std::pin::pin;

@@ -9,6 +9,7 @@ use flowkeep_core::backend::{Backend, Info, Wait};
 use flowkeep_core::clock::{Clock, Timestamp};
 use flowkeep_core::error::{Effect, Error, Result};
 use flowkeep_core::id::RandomIds;
+use flowkeep_core::journal::{Found, JournalFile};
 use flowkeep_core::layers::resilient::{Policy, Standings};
 use flowkeep_core::memory::Memory;
 use flowkeep_core::operation::Operation;
@@ -125,22 +126,30 @@ const BEAT_MS: u64 = 20;
 
 impl Stage {
     pub fn new(policy: Policy) -> Self {
+        let server = Self::server();
+        Self::over(server, policy, None)
+    }
+
+    /// A storage on this server, with a journal that may hold something.
+    pub fn over(server: Arc<Server>, policy: Policy, journal: Option<(JournalFile, Found)>) -> Self {
+        let (clock, timers) = (Arc::clone(&server.clock), Arc::clone(&server.timers));
+        let storage = Arc::new(Self::with(&server, policy, journal));
+        Self { storage, server, clock, timers }
+    }
+
+    pub fn server() -> Arc<Server> {
         let clock = Arc::new(Hand(AtomicU64::new(1_700_000_000_000)));
         let timers = Timers::new(Arc::clone(&clock) as Arc<dyn Clock>);
         let memory = Memory::new(Arc::clone(&clock) as Arc<dyn Clock>);
-        let server = Arc::new(Server {
-            memory,
-            clock: Arc::clone(&clock),
-            timers: Arc::clone(&timers),
-            mood: Mutex::new(Mood::Well),
-            seen: Mutex::default(),
-        });
-        let storage = Arc::new(Self::another(&server, policy));
-        Self { storage, server, clock, timers }
+        Arc::new(Server { memory, clock, timers, mood: Mutex::new(Mood::Well), seen: Mutex::default() })
     }
 
     /// One more storage on the same server, as another process would have it.
     pub fn another(server: &Arc<Server>, policy: Policy) -> Storage {
+        Self::with(server, policy, None)
+    }
+
+    fn with(server: &Arc<Server>, policy: Policy, journal: Option<(JournalFile, Found)>) -> Storage {
         let parts = Parts {
             backend: Arc::clone(server) as Arc<dyn Backend>,
             clock: Arc::clone(&server.clock) as Arc<dyn Clock>,
@@ -148,7 +157,7 @@ impl Stage {
             timers: Arc::clone(&server.timers),
             settings: Settings::read(Input::json("{}"), "", "").unwrap(),
         };
-        Storage::resilient(parts, policy)
+        Storage::resilient(parts, policy, journal)
     }
 
     /// Time passes: a beat.

@@ -72,6 +72,7 @@ fn backends_know_no_domain_word() {
         "core/src/memory",
         "core/src/redis",
         "core/src/layers",
+        "core/src/journal",
         "core/src/txn.rs",
         "core/src/backend.rs",
         "core/src/layer.rs",

@@ -54,7 +54,9 @@ fn allowed(family: &str) -> Result<Option<Vec<&'static str>>, String> {
         // Its machine is used by a layer as well as by what holds breakers.
         "breaker" => &[GROUND, KERNEL],
         "sql" => &[GROUND, &["breaker"]],
-        "layers" => &[GROUND, KERNEL, &["breaker"]],
+        // Kept writes are transactions.
+        "journal" => &[GROUND, KERNEL],
+        "layers" => &[GROUND, KERNEL, &["breaker", "journal"]],
         _ if KERNEL.contains(&family) || BACKENDS.contains(&family) => &[GROUND, KERNEL],
         "stores" => &[GROUND, KERNEL, &["schema"]],
         // Where everything is put together.

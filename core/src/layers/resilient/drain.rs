@@ -70,8 +70,19 @@ impl Core {
                 round.held.extend(entry.places.iter().cloned());
             }
         }
-        let (journal, overlay) = (&mut away.journal, &mut away.overlay);
-        journal.finish(|txn| overlay.release(txn));
+        let (journal, overlay, file) = (&mut away.journal, &mut away.overlay, &mut away.file);
+        let mut finished = 0;
+        journal.finish(|entry| {
+            overlay.release(&entry.txn);
+            finished += 1;
+            if let (Some(file), Some(id)) = (file.as_mut(), entry.id) {
+                file.done(id);
+            }
+        });
+        if let (Some(file), true) = (file, finished > 0) {
+            let live = journal.entries.iter().filter_map(|entry| Some((entry.id?, entry.order, &entry.txn)));
+            file.tidy(journal.bytes(), live);
+        }
         away.conflicts += round.conflicts;
         round.forgotten.iter().for_each(|key| self.forget(key));
         if let Some(error) = round.failure {

@@ -10,16 +10,22 @@ use super::overlay::{Overlay, Said, places};
 use super::policy::Bounds;
 use crate::breaker::Mode;
 use crate::error::{Code, Effect, Error, Result};
+use crate::journal::{Commit, FoundEntry, JournalFile};
 use crate::key::{Key, Name};
 use crate::near::{Known, Near};
 use crate::provenance::{self, Provenance};
 use crate::run::Run;
 use crate::txn::{Outcome, Query, Txn};
 
+/// Between two looks at whether what is kept in front of a call has gone.
+const LOOK_AGAIN_MS: u64 = 10;
+
 /// What is kept and known while the backend is away.
 pub(super) struct Away {
     pub overlay: Overlay,
     pub journal: Journal,
+    /// Where what is kept outlives this process.
+    pub file: Option<JournalFile>,
     pub standing: Standing,
     pub conflicts: u64,
     pub last_error: Option<String>,
@@ -28,10 +34,17 @@ pub(super) struct Away {
 }
 
 impl Away {
-    pub fn new(bounds: Bounds) -> Self {
+    /// `found` was kept before this process began.
+    pub fn new(bounds: Bounds, file: Option<JournalFile>, found: Vec<FoundEntry>) -> Self {
+        let (mut overlay, mut journal) = (Overlay::default(), Journal::new(bounds));
+        for FoundEntry { id, order, txn } in found {
+            overlay.apply(&txn);
+            journal.keep(order, Some(id), txn);
+        }
         Self {
-            overlay: Overlay::default(),
-            journal: Journal::new(bounds),
+            overlay,
+            journal,
+            file,
             standing: Standing::Healthy,
             conflicts: 0,
             last_error: None,
@@ -49,6 +62,20 @@ impl Away {
         };
         txn.queries.iter().any(asked) || places(txn).iter().any(|(at, key)| self.overlay.touches(*at, key))
     }
+}
+
+/// What is known here of a call.
+enum Here {
+    Answer(Outcome),
+    /// A write was kept, and is acknowledged once its file has it.
+    Kept(Outcome, Option<Commit>),
+}
+
+/// A kept write's answer, as soon as it may be given.
+async fn acknowledged(outcome: Outcome, commit: Commit) -> Result<Outcome> {
+    commit.await?;
+    provenance::note(Provenance::Pending);
+    Ok(outcome)
 }
 
 /// Nothing was seen.
@@ -72,7 +99,7 @@ impl Core {
     }
 
     /// Answers a call that is not to be handed through now; `None` when it is.
-    pub(super) fn aside(&self, txn: &Txn, order: u64) -> Option<Run<Result<Outcome>>> {
+    pub(super) fn aside(self: &Arc<Self>, txn: &Txn, order: u64) -> Option<Run<Result<Outcome>>> {
         let (mode, retry_after) = self.gate.look(self.clock.now());
         // Back again: only what kept writes touch waits behind them.
         if mode == Mode::Closed && !self.away().touches(txn) {
@@ -88,12 +115,32 @@ impl Core {
             Error::unavailable(message, Effect::NotApplied).retry_after(wait)
         };
         let answer = if self.policy.journals { self.answer_here(txn.clone(), order) } else { Ok(None) };
-        let answer = answer.and_then(|answer| answer.ok_or_else(missing));
-        match &answer {
-            Ok(outcome) => self.counts.note_outcome(outcome),
-            Err(_) => drop(self.counts.failed.fetch_add(1, Ordering::Relaxed)),
+        match answer.and_then(|answer| answer.ok_or_else(missing)) {
+            Ok(Here::Kept(outcome, Some(commit))) => {
+                self.counts.note_outcome(&outcome);
+                Some(Run::later(acknowledged(outcome, commit)))
+            }
+            Ok(Here::Answer(outcome) | Here::Kept(outcome, None)) => {
+                self.counts.note_outcome(&outcome);
+                Some(Run::now(Ok(outcome)))
+            }
+            // It is back: what is kept of these records is there in a moment, and then they can be asked for.
+            Err(_) if mode == Mode::Closed => Some(Run::later(Arc::clone(self).behind(txn.clone()))),
+            Err(error) => Some(Run::now(self.give_up(error))),
         }
-        Some(Run::now(answer))
+    }
+
+    /// Runs a transaction once nothing kept is in front of it.
+    async fn behind(self: Arc<Self>, txn: Txn) -> Result<Outcome> {
+        while self.away().touches(&txn) {
+            let soon = self.clock.now().plus_ms(LOOK_AGAIN_MS);
+            if soon >= txn.deadline {
+                let message = "what is kept of these records is still on its way";
+                return self.give_up(Error::unavailable(message, Effect::NotApplied));
+            }
+            self.timers.sleep_until(soon).await;
+        }
+        Self::run(&self, txn).await
     }
 
     /// The last resort of a call whose attempts failed.
@@ -104,7 +151,11 @@ impl Core {
         }
         let doubt = error.effect;
         match self.answer_here(txn, order) {
-            Ok(Some(outcome)) => {
+            Ok(Some(Here::Kept(outcome, Some(commit)))) => {
+                self.counts.note_outcome(&outcome);
+                acknowledged(outcome, commit).await
+            }
+            Ok(Some(Here::Answer(outcome) | Here::Kept(outcome, None))) => {
                 self.counts.note_outcome(&outcome);
                 Ok(outcome)
             }
@@ -114,7 +165,7 @@ impl Core {
     }
 
     /// Answers from what is known here, or keeps a write; `None` when neither can be done.
-    fn answer_here(&self, txn: Txn, order: u64) -> Result<Option<Outcome>> {
+    fn answer_here(&self, txn: Txn, order: u64) -> Result<Option<Here>> {
         let mut away = self.away();
         // What was made after it is kept already, and stands on it.
         let behind = !away.journal.is_latest(order) && txn.deferrable && away.touches(&txn);
@@ -126,7 +177,7 @@ impl Core {
             Said::Answer(Outcome::Refused(..), _) if txn.repeated => Ok(None),
             Said::Answer(outcome, on) => {
                 provenance::note(on);
-                Ok(Some(outcome))
+                Ok(Some(Here::Answer(outcome)))
             }
             Said::MayKeep => {
                 if let Err(full) = away.journal.room_for(&txn) {
@@ -136,12 +187,14 @@ impl Core {
                     return Err(full);
                 }
                 away.full = false;
+                let id = away.file.as_mut().map(|file| file.keep(order, &txn)).transpose()?;
+                let commit = id.and_then(|id| Some(away.file.as_ref()?.committed(id)));
                 let overlay = &mut away.overlay;
                 let outcome = if behind { overlay.apply_behind(&txn) } else { overlay.apply(&txn) };
-                away.journal.keep(order, txn);
+                away.journal.keep(order, id, txn);
                 self.clear.store(false, Ordering::Relaxed);
                 provenance::note(Provenance::Pending);
-                Ok(Some(outcome))
+                Ok(Some(Here::Kept(outcome, commit)))
             }
         }
     }

@@ -26,6 +26,8 @@ pub(super) struct Entry {
     /// The records that it touches.
     pub places: Vec<Place>,
     pub stage: Stage,
+    /// Its number in the file, where there is one.
+    pub id: Option<u64>,
     bytes: usize,
 }
 
@@ -61,12 +63,12 @@ impl Journal {
     }
 
     /// Keeps a write, in its order. What was sent already stays in front.
-    pub fn keep(&mut self, order: u64, txn: Txn) {
+    pub fn keep(&mut self, order: u64, id: Option<u64>, txn: Txn) {
         let bytes = weight(&txn);
         self.bytes += bytes;
         let later = |entry: &&Entry| entry.order > order && matches!(entry.stage, Stage::Waiting);
         let behind = self.entries.iter().rev().take_while(later).count();
-        let entry = Entry { order, places: places(&txn), txn, stage: Stage::Waiting, bytes };
+        let entry = Entry { order, places: places(&txn), txn, stage: Stage::Waiting, id, bytes };
         self.entries.insert(self.entries.len() - behind, entry);
     }
 
@@ -76,13 +78,13 @@ impl Journal {
     }
 
     /// Takes out what is done, and tells of each.
-    pub fn finish(&mut self, mut done: impl FnMut(&Txn)) {
+    pub fn finish(&mut self, mut done: impl FnMut(&Entry)) {
         let bytes = &mut self.bytes;
         self.entries.retain(|entry| {
             let stays = !matches!(entry.stage, Stage::Done);
             if !stays {
                 *bytes = bytes.saturating_sub(entry.bytes);
-                done(&entry.txn);
+                done(entry);
             }
             stays
         });

@@ -17,6 +17,7 @@ mod overlay;
 mod policy;
 mod probe;
 mod retry;
+mod standings;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -24,12 +25,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 pub use conflict::{Redo, conflicts_after};
 pub use news::Standing;
 pub use policy::{Bounds, Conflicts, Policy, Retry};
+pub use standings::Standings;
 
 use crate::backend::{Backend, Failed, Info, Wait};
 use crate::breaker::{Mode, Permit};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Effect, Error, Result};
 use crate::id::Ids;
+use crate::journal::{Found, JournalFile};
 use crate::layers::Counts;
 use crate::near::Near;
 use crate::run::Run;
@@ -77,38 +80,18 @@ struct Core {
     redo: OnceLock<Arc<dyn Redo>>,
 }
 
-/// How the stack stands, for whoever asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standings {
-    pub standing: Standing,
-    pub breaker: Mode,
-    pub retry_after_ms: Option<u64>,
-    /// Kept writes, and about how many bytes they take.
-    pub journal_entries: usize,
-    pub journal_bytes: usize,
-    pub conflicts: u64,
-    pub last_error: Option<String>,
-}
-
-impl Standings {
-    /// The part of a storage's status that tells of the stack: members of a JSON object, each behind a comma.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        let retry = self.retry_after_ms.map(|ms| format!(",\"retryAfterMs\":{ms}")).unwrap_or_default();
-        format!(
-            ",\"breaker\":{{\"state\":\"{}\"{retry}}},\"journal\":{{\"entries\":{},\"bytes\":{}}},\"conflicts\":{}",
-            self.breaker.as_str(),
-            self.journal_entries,
-            self.journal_bytes,
-            self.conflicts,
-        )
-    }
-}
-
 impl Resilient {
+    /// `journal` is where kept writes outlive this process, with what it holds by now: that is brought first.
     #[must_use]
-    pub fn new(parts: Parts, policy: Policy) -> Self {
+    pub fn new(parts: Parts, policy: Policy, journal: Option<(JournalFile, Found)>) -> Self {
         let Parts { inner, clock, ids, timers, counts } = parts;
+        let (file, Found { entries, damage }) =
+            journal.map_or_else(Default::default, |(file, found)| (Some(file), found));
+        let news = Arc::<News>::default();
+        if let Some(damage) = damage {
+            news.tell_damage(clock.now().0, &damage);
+        }
+        let calls = entries.iter().map(|entry| entry.order + 1).max().unwrap_or_default();
         let core = Core {
             inner,
             clock,
@@ -117,11 +100,11 @@ impl Resilient {
             counts,
             gate: Gate::new(policy.breaker.clone()),
             budget: Budget::new(policy.retry),
-            clear: AtomicBool::new(true),
-            calls: AtomicU64::new(0),
-            away: Mutex::new(Away::new(policy.bounds)),
+            clear: AtomicBool::new(entries.is_empty()),
+            calls: AtomicU64::new(calls),
+            away: Mutex::new(Away::new(policy.bounds, file, entries)),
             probe: Mutex::default(),
-            news: Arc::default(),
+            news,
             near: OnceLock::new(),
             redo: OnceLock::new(),
             policy,
@@ -180,9 +163,16 @@ impl Resilient {
             retry_after_ms: retry_after_ms.filter(|_| breaker != Mode::Closed),
             journal_entries: away.journal.entries.len(),
             journal_bytes: away.journal.bytes(),
+            journal_failed: away.file.as_ref().and_then(JournalFile::failed),
             conflicts: away.conflicts,
             last_error: away.last_error.clone(),
         }
+    }
+
+    /// Writes what the journal's file does not have yet, and lets go of it.
+    pub fn close(&self) {
+        self.core.commit(self.core.clock.now());
+        self.core.away().file = None;
     }
 }
 
@@ -344,11 +334,21 @@ impl Core {
     /// What there is to do while things are not as usual.
     fn go_on(&self) {
         let now = self.clock.now();
+        self.commit(now);
         self.ask(now);
         if self.gate.look(now).0 == Mode::Closed {
             self.drain(now);
         }
         self.stand(self.gate.look(now).0);
+    }
+
+    /// Has the journal's file take what was kept since the last time.
+    fn commit(&self, now: Timestamp) {
+        let failed = self.away().file.as_mut().and_then(|file| file.commit(now));
+        if let Some(why) = failed {
+            let reason = format!("the journal's file can't be written: {why}; nothing more is kept by it");
+            self.news.tell_journal_error(now.0, &reason, None);
+        }
     }
 
     /// Says how things stand by now, if that is news.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use crate::breaker::Mode;
+use crate::journal::Damage;
 
 /// Untold news at the most; then the oldest go.
 const MOST: usize = 10_000;
@@ -52,6 +53,30 @@ impl News {
         }
         let comma = if fields.is_empty() { "" } else { "," };
         news.push_back(format!("{{\"type\":\"{kind}\",\"at\":{at}{comma}{fields}}}"));
+    }
+
+    /// Tells of trouble with the journal's file; `quarantine` is where something of it was set aside.
+    pub fn tell_journal_error(&self, at: u64, reason: &str, quarantine: Option<&String>) {
+        let text = |text: &str| serde_json::to_string(text).unwrap_or_default();
+        let quarantine = quarantine.map(|at| format!(",\"quarantine\":{}", text(at))).unwrap_or_default();
+        self.tell("journalError", at, &format!("\"reason\":{}{quarantine}", text(reason)));
+    }
+
+    /// Tells what a journal's file had lost when it was opened.
+    pub fn tell_damage(&self, at: u64, damage: &Damage) {
+        let Damage { bytes, kept } = damage;
+        match kept {
+            Ok(place) => {
+                let reason =
+                    format!("{bytes} bytes of the journal were damaged; the whole file is set aside");
+                self.tell_journal_error(at, &reason, Some(place));
+            }
+            Err(why) => {
+                let reason =
+                    format!("{bytes} bytes of the journal are damaged, and it could not be set aside: {why}");
+                self.tell_journal_error(at, &reason, None);
+            }
+        }
     }
 
     /// What was told since the last time, the oldest first, as a JSON array; `None` when there is nothing.
