@@ -8,6 +8,7 @@ import { KeyValues } from './kv.js'
 import type { Notices } from './notices.js'
 import { Queue } from './queue.js'
 import { ServiceView } from './service.js'
+import { Streams } from './streams.js'
 
 /** What a storage has beside its records: each part is made when it is asked for first, all over one connection. */
 export abstract class PlainBase extends AwayBase {
@@ -15,6 +16,7 @@ export abstract class PlainBase extends AwayBase {
   #queue: Queue | undefined
   #cache: Cache | undefined
   #kv: KeyValues | undefined
+  #streams: Streams | undefined
   readonly #services = new Map<string, ServiceView>()
 
   /** @internal */
@@ -51,6 +53,12 @@ export abstract class PlainBase extends AwayBase {
   get kv(): KeyValues {
     this.#kv ??= new KeyValues(this.#calls)
     return this.#kv
+  }
+
+  /** Streams by name. */
+  get streams(): Streams {
+    this.#streams ??= new Streams(this.#calls)
+    return this.#streams
   }
 
   /** A collection of records, by its name and by the fields that its records are found by. Nothing is stored by asking. */

@@ -44,6 +44,7 @@ import type {
   Swept,
 } from './life-types.js'
 import type { Queue } from './queue.js'
+import type { Streams } from './streams.js'
 import type { ServiceView } from './service.js'
 import type { Subscription } from './subscription.js'
 
@@ -251,6 +252,7 @@ export interface IStorage<T extends Typing = Typing> {
   waitForTerminal(chainId: ChainId | Plain, options?: CallOptions): Promise<ChainOf<T>>
   service(name: string): ServiceView
   readonly queue: Queue
+  readonly streams: Streams
   readonly cache: Cache
 
   readonly kv: KeyValues

@@ -24,6 +24,7 @@ import { rollup } from './rollup.js'
 import { service } from './service.js'
 import { sessions } from './sessions.js'
 import { steps } from './steps.js'
+import { streamsOf } from './streams.js'
 import { transitions } from './transitions.js'
 import { versions } from './versions.js'
 
@@ -53,6 +54,7 @@ export function testStorage(subject: Subject): void {
     concurrency(subject)
     queue(subject)
     cache(subject)
+    streamsOf(subject)
     keyValues(subject)
     service(subject)
     collections(subject)

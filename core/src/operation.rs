@@ -29,7 +29,8 @@ macro_rules! operations {
             /// Whether it may wait on any backend, memory included: those that wait for what others do.
             #[must_use]
             pub fn waits(self) -> bool {
-                const WAITING: &[&str] = &["subscribe", "queue.take"];
+                const WAITING: &[&str] =
+                    &["subscribe", "queue.take", "streams.read", "streams.readGroup", "streams.take"];
                 WAITING.contains(&self.name())
             }
 
@@ -163,6 +164,22 @@ operations! {
         KvPing "kv.ping" "",
         KvInfo "kv.info" "",
         KvDbSize "kv.dbSize" "",
+    }
+    Streams {
+        StreamAdd "streams.add" "",
+        StreamRead "streams.read" "",
+        StreamLength "streams.length" "",
+        StreamDelete "streams.delete" "",
+        StreamCreateGroup "streams.createGroup" "",
+        StreamDeleteGroup "streams.deleteGroup" "",
+        StreamGroups "streams.groups" "",
+        StreamReadGroup "streams.readGroup" "",
+        StreamAck "streams.ack" "",
+        StreamPending "streams.pending" "",
+        StreamClaim "streams.claim" "",
+        StreamTake "streams.take" "",
+        StreamLeave "streams.leave" "",
+        StreamDeadLetters "streams.deadLetters" "",
     }
     Services {
         TableSet "table.set" "",

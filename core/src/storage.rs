@@ -242,6 +242,7 @@ impl Storage {
     async fn perform_other(&self, area: Area, request: &Request) -> Result<String> {
         match area {
             Area::Collections => Box::pin(self.perform_collection(request)).await,
+            Area::Streams => Box::pin(self.perform_stream(request)).await,
             Area::Kv => Box::pin(self.perform_kv(request)).await,
             Area::Breakers => self.breakers.perform(request).await,
             Area::Life => self.perform_life(request).await,

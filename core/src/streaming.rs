@@ -1,6 +1,7 @@
 //! Commands on streams: entries in order, and groups of consumers that share them.
 
 use crate::command::Bytes;
+use crate::key::Key;
 
 /// A place in a stream: milliseconds and a number within them.
 pub type Place = (u64, u64);
@@ -73,6 +74,30 @@ pub enum Streaming {
         group: Bytes,
         consumer: Bytes,
     },
+    /// Acknowledges, and notes in a hash beside the stream up to where everything that the group was given is
+    /// acknowledged: its floor. How many were pending. Without places it only notes.
+    Settle {
+        group: Bytes,
+        places: Vec<Place>,
+        floors: Key,
+    },
+    /// Makes a group that is not there at the floor that is noted for it; at the beginning where none is noted, or one that
+    /// lies behind the stream's latest entry and so is another stream's. Makes the stream too.
+    Mend {
+        group: Bytes,
+        floors: Key,
+    },
+}
+
+impl Streaming {
+    /// The second key of those that have one.
+    #[must_use]
+    pub fn floors(&self) -> Option<&Key> {
+        match self {
+            Self::Settle { floors, .. } | Self::Mend { floors, .. } => Some(floors),
+            _ => None,
+        }
+    }
 }
 
 /// A place as `<ms>-<number>`.

@@ -121,7 +121,7 @@ impl Programs {
     fn streaming(&mut self) -> Streaming {
         let group = bytes(self.rng.choice(["g", "h"]).unwrap());
         let consumer = bytes(self.rng.choice(["c", "d"]).unwrap());
-        match self.rng.u8(0..14) {
+        match self.rng.u8(0..17) {
             // 0-0 is no place: the server says so before it looks at the key.
             0..=3 => {
                 let (ms, number) = self.place();
@@ -149,6 +149,12 @@ impl Programs {
                 count: self.rng.u64(1..4),
                 consumer: self.rng.bool().then_some(consumer),
             },
+            14 | 15 => {
+                let mut places = vec![self.place(), self.place()];
+                places.truncate(self.rng.usize(0..3));
+                Streaming::Settle { group, places, floors: self.floors() }
+            }
+            16 if self.rng.u8(0..3) == 0 => Streaming::Mend { group, floors: self.floors() },
             12 => Streaming::Claim { group, consumer, idle_ms: 0, places: vec![self.place(), self.place()] },
             _ if self.rng.bool() => Streaming::Groups,
             _ => Streaming::Consumers { group },
@@ -182,6 +188,11 @@ impl Programs {
         txn.queries.push(Query::Ask { key: self.hash(), command: Command::HashAll });
         txn.witness.push(Query::Ask { key: self.hash(), command: Command::HashAll });
         txn
+    }
+
+    /// Mostly a hash of floors, sometimes something else.
+    fn floors(&mut self) -> Key {
+        if self.rng.u8(0..20) == 0 { self.key() } else { Key::new(Space("f"), self.name.clone()) }
     }
 
     fn hash(&self) -> Key {
@@ -239,7 +250,7 @@ async fn memory_and_redis_agree_on_commands() {
     let seed = support::seed();
     let (memory, redis) = (support::memory(), support::redis().await);
     let (mut answers, mut refused) = (BTreeMap::<String, u32>::new(), 0);
-    for number in 0..support::programs(1_000, 100) {
+    for number in 0..support::programs(1_000, 400) {
         let mut programs =
             Programs { rng: Rng::with_seed(seed.wrapping_add(number)), name: number.to_string() };
         let partition = Partition::from_number((number % 1024) as u16);

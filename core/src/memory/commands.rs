@@ -1,13 +1,16 @@
 //! Commands on plain values.
 
+use std::sync::Arc;
+
 use super::line::Line;
-use super::plain::{self, Held, Plain};
+use super::plain::{self, Held, Plain, Stream};
 use super::shelf::{Shelf, Slot, wrong_kind};
 use super::value::Value;
 use crate::clock::Timestamp;
-use crate::command::{Command, Data, Fault, Line as LineCommand};
+use crate::command::{Bytes, Command, Data, Fault, Line as LineCommand};
 use crate::error::Result;
 use crate::key::{Key, Space};
+use crate::streaming::{Place, Streaming, place_text, read_place};
 use crate::txn::Until;
 
 impl Shelf {
@@ -29,6 +32,10 @@ impl Shelf {
                 Data::Int(i64::from(there))
             }
             Command::Line(command) => self.line(key, command, now),
+            Command::Stream(Streaming::Settle { group, places, floors }) => {
+                self.settle(key, group, places, floors, now)
+            }
+            Command::Stream(Streaming::Mend { group, floors }) => self.mend(key, group, &floors, now),
             command if !command.writes() => self.ask(&key, &command, now),
             command => self.write(key, command, now),
         }
@@ -77,6 +84,31 @@ impl Shelf {
             None => {}
         }
         answer
+    }
+
+    fn settle(&mut self, key: Key, group: Bytes, places: Vec<Place>, floors: Key, now: Timestamp) -> Data {
+        let done = if places.is_empty() {
+            Data::Int(0)
+        } else {
+            let acknowledge = Streaming::Acknowledge { group: Arc::clone(&group), places };
+            self.write(key.clone(), Command::Stream(acknowledge), now)
+        };
+        let stream = self.plain(&key, now).and_then(Plain::stream);
+        if let (Data::Int(_), Some(floor)) = (&done, stream.and_then(|stream| stream.floor(&group))) {
+            let noted = Bytes::from(place_text(floor).into_bytes());
+            self.write(floors, Command::HashPut(vec![(group, noted)]), now);
+        }
+        done
+    }
+
+    fn mend(&mut self, key: Key, group: Bytes, floors: &Key, now: Timestamp) -> Data {
+        let noted = match self.ask(floors, &Command::HashGet(Arc::clone(&group)), now) {
+            Data::Bytes(text) => std::str::from_utf8(&text).ok().and_then(read_place),
+            _ => None,
+        };
+        let latest = self.plain(&key, now).and_then(Plain::stream).map_or((0, 0), Stream::latest);
+        let after = noted.filter(|floor| *floor <= latest).unwrap_or((0, 0));
+        self.write(key, Command::Stream(Streaming::GroupMake { group, after: Some(after) }), now)
     }
 
     fn line(&mut self, key: Key, command: LineCommand, now: Timestamp) -> Data {

@@ -13,6 +13,7 @@ mod resilience;
 mod services;
 #[cfg(feature = "sql")]
 mod sql;
+mod streams;
 
 pub use breakers::{BreakerDesk, metrics_json, open_error, permit_number, permit_of};
 #[cfg(feature = "sql")]

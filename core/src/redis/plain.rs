@@ -192,6 +192,19 @@ fn stream(streaming: &Streaming) -> Words<'_> {
         Streaming::ConsumerEnd { group, consumer } => {
             named_twice("XGROUP", "DELCONSUMER", [bytes(group), bytes(consumer)])
         }
+        // The script's own: the second key stands behind the first.
+        Streaming::Settle { group, places: at, .. } => {
+            named("settle", [bytes(group)].into_iter().chain(places(at)))
+        }
+        Streaming::Mend { group, .. } => named("mend", [bytes(group)]),
+    }
+}
+
+/// The second key of a command that only the script can do.
+fn second(command: &Command) -> Option<&Key> {
+    match command {
+        Command::Stream(streaming) => streaming.floors(),
+        _ => None,
     }
 }
 
@@ -218,7 +231,7 @@ pub(super) fn encode(txn: &Txn, keys: &Keys, requests: &mut Requests) -> Result<
     if !txn.effects.iter().all(only) || !txn.queries.iter().chain(&txn.witness).all(asks) {
         return Err(Error::internal("commands stand in transactions of their own"));
     }
-    if !txn.checks.is_empty() {
+    if !txn.checks.is_empty() || all(txn).any(|(_, command)| second(command).is_some()) {
         let form = script(txn, keys, [b"EVALSHA", script_sha().as_bytes()], requests);
         return Ok(Encoded { form, hints: false });
     }
@@ -299,6 +312,9 @@ impl<'a> Program<'a> {
         let Words { mut words, before_key } = words(command);
         let key = self.key(key);
         words.insert(before_key.min(words.len()), key);
+        if let Some(second) = second(command) {
+            words.insert(before_key + 1, self.key(second));
+        }
         self.args.extend([own(words.len()), own(before_key + 1)]);
         self.args.extend(words);
     }

@@ -31,6 +31,7 @@ mod service;
 mod session;
 mod shape;
 mod step;
+mod streams;
 mod walk;
 mod wrong;
 
@@ -67,6 +68,7 @@ pub use service::{
 };
 pub use session::{Session, SessionData, SessionState, SessionUpdate};
 pub use step::{Step, StepData, StepStatus, StepUpdate};
+pub use streams::{StreamArgs, StreamOptions, stream_args};
 
 use serde::de::DeserializeOwned;
 

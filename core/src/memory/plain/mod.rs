@@ -13,7 +13,7 @@ use crate::streaming::Place;
 use crate::txn::Until;
 
 use sorted::Sorted;
-use stream::Stream;
+pub(super) use stream::Stream;
 
 /// What a key holds.
 #[derive(Debug)]
@@ -57,6 +57,14 @@ impl Plain {
         match self {
             Self::Stream(stream) => stream.is_behind(place),
             _ => true,
+        }
+    }
+
+    /// The stream that it is.
+    pub fn stream(&self) -> Option<&Stream> {
+        match self {
+            Self::Stream(stream) => Some(stream),
+            _ => None,
         }
     }
 

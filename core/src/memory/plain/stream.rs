@@ -86,6 +86,17 @@ impl Stream {
         pending.is_some_and(|mut pending| pending.any(|entry| *entry.consumer == *consumer))
     }
 
+    /// Up to where everything that a group was given is acknowledged.
+    pub fn floor(&self, group: &[u8]) -> Option<Place> {
+        let group = self.groups.get(group)?;
+        let Some((first, _)) = group.pending.first_key_value() else { return Some(group.delivered) };
+        Some(self.entries.range(..*first).next_back().map_or((0, 0), |(place, _)| *place))
+    }
+
+    pub fn latest(&self) -> Place {
+        self.latest
+    }
+
     pub fn is_behind(&self, place: Place) -> bool {
         self.entries.last_key_value().is_some_and(|(last, _)| *last > place)
     }
