@@ -10,7 +10,7 @@ import {
   TimeoutError,
   UnavailableError,
 } from './support/flowkeep.js'
-import { everyMethod, type Ids } from './support/methods.js'
+import { everyMethod, type Ids, plainMethods } from './support/methods.js'
 import { rawClient, uniquePrefix } from './support/redis.js'
 import { refusal, rejection } from './support/refusal.js'
 import { freePort, OwnServer, ScriptedServer } from './support/server.js'
@@ -49,9 +49,10 @@ const away = ['STORAGE_UNAVAILABLE', 'STORAGE_TIMEOUT']
 /** Every method has to fail in a typed way: an outage never looks like an absent record. */
 async function expectAway(storage: IStorage): Promise<void> {
   const ids = await someIds()
-  const failing = everyMethod.map(({ call }) => rejection(call(storage, ids, { timeoutMs: 400 })))
+  const methods = [...everyMethod, ...plainMethods]
+  const failing = methods.map(({ call }) => rejection(call(storage, ids, { timeoutMs: 400 })))
   const errors = await Promise.all(failing)
-  for (const [i, { name }] of everyMethod.entries()) {
+  for (const [i, { name }] of methods.entries()) {
     expect(errors[i]).toBeInstanceOf(StorageError)
     expect(away).toContain((errors[i] as StorageError).code)
     expect(errors[i]).toMatchObject({ operation: name, retryable: true })
@@ -225,7 +226,7 @@ describe('a server that goes away', () => {
       await works()
       expect((await storage.status()).state).toBe('healthy')
     }
-    for (const { call } of everyMethod) await call(storage, { ...step, userId })
+    for (const { call } of [...everyMethod, ...plainMethods]) await call(storage, { ...step, userId })
   })
 
   it('is found again when only the connections break', async () => {

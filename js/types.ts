@@ -44,8 +44,8 @@ import type {
   Swept,
 } from './life-types.js'
 import type { Queue } from './queue.js'
-import type { Streams } from './streams.js'
 import type { ServiceView } from './service.js'
+import type { Streams } from './streams.js'
 import type { Subscription } from './subscription.js'
 
 /**

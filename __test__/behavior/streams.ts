@@ -166,7 +166,8 @@ export function streamsOf(subject: Subject): void {
         if (seen.length === 2) break
       }
       const failing = async () => {
-        for await (const message of streams.consume(name, 'g')) if (ns([message])[0] === 2) throw new Error('at two')
+        for await (const message of streams.consume(name, 'g'))
+          if (ns([message])[0] === 2) throw new Error('at two')
       }
       expect(await rejection(failing())).toMatchObject({ message: 'at two' })
       const rest: [number, number][] = []

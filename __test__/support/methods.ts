@@ -48,3 +48,12 @@ export const everyMethod: readonly Method[] = [
   write('deleteSession', (s, ids, options) => s.deleteSession(ids.sessionId, options)),
   write('eraseUser', (s, ids, options) => s.eraseUser(ids.userId, options)),
 ]
+
+/** Operations on what stands beside the records, each as one valid call. */
+export const plainMethods: readonly Method[] = [
+  write('streams.add', (s, _, options) => s.streams.add('methods', { n: '1' }, options)),
+  read('streams.read', (s, _, options) => s.streams.read('methods', options)),
+  read('streams.length', (s, _, options) => s.streams.length('methods', options)),
+  write('streams.createGroup', (s, _, options) => s.streams.createGroup('methods', 'g', options)),
+  write('streams.ack', (s, _, options) => s.streams.ack('methods', 'g', '1-1', options)),
+]

@@ -13,7 +13,7 @@ import {
   text,
   wholeNumber,
 } from './legal.js'
-import { everyMethod, type Ids } from './methods.js'
+import { everyMethod, type Ids, plainMethods } from './methods.js'
 
 /** The methods of a storage, open to every argument. */
 type Loose = Readonly<Record<string, (...args: unknown[]) => Promise<unknown>>>
@@ -263,7 +263,7 @@ const anyObject: Legal = (value) =>
   typeof value === 'function'
 
 /** The options of every method, and each of them. */
-const options = everyMethod.flatMap(({ name, call }): Parameter[] => {
+const options = [...everyMethod, ...plainMethods].flatMap(({ name, call }): Parameter[] => {
   const special: Record<string, Legal> = { timeoutMs: optional(positiveNumber), signal: absent }
   if (name.startsWith('create')) special.idempotencyKey = optional(text(1, 128))
   if (name === 'createChain') special.rollup = optional(oneOf(true, false))

@@ -150,8 +150,7 @@ impl Programs {
                 consumer: self.rng.bool().then_some(consumer),
             },
             14 | 15 => {
-                let mut places = vec![self.place(), self.place()];
-                places.truncate(self.rng.usize(0..3));
+                let places = (0..self.rng.u8(0..3)).map(|_| self.place()).collect();
                 Streaming::Settle { group, places, floors: self.floors() }
             }
             16 if self.rng.u8(0..3) == 0 => Streaming::Mend { group, floors: self.floors() },
@@ -190,7 +189,6 @@ impl Programs {
         txn
     }
 
-    /// Mostly a hash of floors, sometimes something else.
     fn floors(&mut self) -> Key {
         if self.rng.u8(0..20) == 0 { self.key() } else { Key::new(Space("f"), self.name.clone()) }
     }
@@ -383,8 +381,7 @@ async fn a_sketch_counts_within_two_percent() {
 #[tokio::test]
 async fn a_stream_keeps_its_last_entries_and_gives_places_in_order() {
     for (name, backend) in support::backends().await {
-        let key = Key::new(Space("x"), "capped");
-        let mut places = Vec::new();
+        let (key, mut places) = (Key::new(Space("x"), "capped"), Vec::new());
         for n in 0..500 {
             let fields = vec![(bytes("n"), bytes(&n.to_string()))];
             let add = Streaming::Add { fields, place: None, keep: Some(100) };

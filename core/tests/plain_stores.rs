@@ -1,4 +1,5 @@
-//! Random programs of calls on queues, the cache, tables and histories are answered alike on memory and on Redis.
+//! Random programs of calls on queues, the cache, streams, tables and histories are answered alike on memory, on Redis and
+//! on a Cluster.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,13 +8,18 @@
     reason = "a test that can't go on fails"
 )]
 
+#[path = "support/carrier.rs"]
+mod carrier;
 mod support;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use carrier::Carrier;
 use fastrand::Rng;
+use flowkeep_core::backend::Backend;
 use flowkeep_core::error::Error;
+use flowkeep_core::redis::Redis;
 use flowkeep_core::storage::Storage;
 use serde_json::{Value, json};
 
@@ -37,6 +43,10 @@ struct Names {
 
 struct Programs {
     rng: Rng,
+    /// The latest place that an entry of a stream was given.
+    place: u64,
+    /// The call that has to come next.
+    next: Option<Planned>,
 }
 
 impl Programs {
@@ -62,12 +72,85 @@ impl Programs {
         if self.rng.bool() { json!({ "ttlSeconds": 3_600 }) } else { json!({}) }
     }
 
+    fn of_seed(seed: u64) -> Self {
+        Self { rng: Rng::with_seed(seed), place: 0, next: None }
+    }
+
     fn plan(&mut self, names: &Names) -> Planned {
-        match self.rng.u8(0..4) {
+        if let Some(next) = self.next.take() {
+            return next;
+        }
+        match self.rng.u8(0..6) {
             0 => self.queue(names),
             1 => self.cache(names),
             2 => self.table(),
-            _ => self.history(names),
+            3 => self.history(names),
+            _ => self.stream(),
+        }
+    }
+
+    /// A place that an entry may have.
+    fn id(&mut self) -> String {
+        format!("{}-1", self.rng.u64(0..=self.place))
+    }
+
+    fn stream(&mut self) -> Planned {
+        let (stream, group) = (self.of(&["s", "s:{1}", "%7D"]), self.of(&["g", "h:"]));
+        let consumer = self.of(&["c", "d"]);
+        let (id, limit) = (self.id(), self.rng.u64(1..4));
+        let after = json!(*self.rng.choice([id.as_str(), "start", "end"].iter()).unwrap());
+        let planned = |name, data| Planned { name, about: json!(""), data: Some(data), options: json!({}) };
+        let of_group = || json!({ "stream": stream, "group": group });
+        let of_consumer =
+            |options| json!({ "stream": stream, "group": group, "consumer": consumer, "options": options });
+        match self.rng.u8(0..18) {
+            0..=4 => {
+                self.place += 1;
+                let own = if self.rng.u8(0..8) == 0 { id } else { format!("{}-1", self.place) };
+                let bytes = self.of(&["tx", "t", "bAP8=", "t{\"a\":1}"]);
+                let added = json!({ "stream": stream, "fields": ["n", "v"], "values": [format!("t{own}"), bytes], "options": { "id": own } });
+                planned("streams.add", added)
+            }
+            5 => planned(
+                "streams.read",
+                json!({ "stream": stream, "options": { "after": after, "limit": limit, "bytes": self.rng.bool() } }),
+            ),
+            6 => planned("streams.length", json!({ "stream": stream })),
+            7 | 8 => planned(
+                "streams.createGroup",
+                json!({ "stream": stream, "group": group, "options": { "after": after } }),
+            ),
+            9 | 10 => planned("streams.readGroup", of_consumer(json!({ "limit": limit }))),
+            11 => planned("streams.ack", json!({ "stream": stream, "group": group, "ids": [id, self.id()] })),
+            12 => planned(
+                "streams.pending",
+                json!({ "stream": stream, "group": group, "options": { "limit": limit } }),
+            ),
+            13 => planned(
+                "streams.claim",
+                json!({ "stream": stream, "group": group, "consumer": consumer, "ids": [id, self.id()] }),
+            ),
+            14 => match self.rng.u8(0..4) {
+                0 => planned("streams.deleteGroup", of_group()),
+                1 => planned("streams.delete", json!({ "stream": stream })),
+                2 => planned("streams.deadLetters", json!({ "stream": stream })),
+                _ => planned(
+                    "streams.leave",
+                    json!({ "stream": stream, "group": group, "consumer": consumer }),
+                ),
+            },
+            15 => planned("streams.groups", json!({ "stream": stream })),
+            // Behind an entry that no group has got, so that it has not to wait.
+            _ => {
+                self.place += 1;
+                let options = json!({ "limit": limit, "claimAfterSeconds": 3_600 });
+                self.next = Some(planned("streams.take", of_consumer(options)));
+                let own = format!("{}-1", self.place);
+                planned(
+                    "streams.add",
+                    json!({ "stream": stream, "fields": ["n"], "values": ["tx"], "options": { "id": own } }),
+                )
+            }
         }
     }
 
@@ -227,7 +310,9 @@ impl Names {
                         ("id" | "cursor", Some(id)) if id.starts_with("req_") => {
                             *value = json!(self.entries.iter().position(|(_, known)| known == id));
                         }
-                        ("at" | "expiresAt", _) if !value.is_null() => *value = json!("a time"),
+                        ("at" | "expiresAt" | "idleMs", _) if !value.is_null() => *value = json!("a time"),
+                        // When a consumer looks for what others left behind.
+                        ("cursor", Some(text)) if text.len() == 13 => *value = json!("a time"),
                         _ => self.plain(value),
                     }
                 }
@@ -247,15 +332,15 @@ async fn run(storage: &Arc<Storage>, names: &mut Names, call: &Planned) -> Value
     names.seen(call, answer)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn queues_caches_tables_and_histories_agree() {
+/// Runs so many programs on memory and on another backend.
+async fn agree(programs: u64, other: impl AsyncFn() -> Arc<dyn Backend>) {
     let seed = support::seed();
     let mut met: BTreeMap<&'static str, HashSet<String>> = BTreeMap::new();
-    for number in 0..support::programs(1_000, 60) {
+    for number in 0..programs {
         let memory = support::storage(support::memory(), "{}");
-        let redis = support::storage(support::redis().await, "{}");
+        let redis = support::storage(other().await, "{}");
         let (mut ours, mut theirs) = (Names::default(), Names::default());
-        let mut programs = Programs { rng: Rng::with_seed(seed.wrapping_add(number)) };
+        let mut programs = Programs::of_seed(seed.wrapping_add(number));
         for place in 0..CALLS {
             let call = programs.plan(&ours);
             let one = run(&memory, &mut ours, &call).await;
@@ -271,7 +356,32 @@ async fn queues_caches_tables_and_histories_agree() {
     for (name, answers) in &met {
         println!("{name}: {} different answers", answers.len());
     }
-    assert!(met.len() >= 28, "every call is met: {met:?}");
-    let refused = met.values().flatten().filter(|answer| answer.contains("error")).count();
-    assert!(refused >= 3, "full and closed queues, entries that are gone: {refused}");
+    if programs >= EVERY_CALL {
+        assert!(met.len() >= 42, "every call is met: {:?}", met.keys());
+        let refused = met.values().flatten().filter(|answer| answer.contains("error")).count();
+        assert!(refused >= 3, "full and closed queues, entries that are gone: {refused}");
+    }
+}
+
+/// So many programs meet every call.
+const EVERY_CALL: u64 = 50;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stores_of_plain_values_agree() {
+    agree(support::programs(2_500, 60), support::redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn they_agree_on_a_cluster() {
+    let Ok(url) = std::env::var("FLOWKEEP_TEST_CLUSTER_URL") else {
+        println!("no Cluster is named by FLOWKEEP_TEST_CLUSTER_URL: `npm test` starts one");
+        return;
+    };
+    let carrier = Carrier::new(&url);
+    let net = Arc::clone(&carrier.net);
+    let other = async || {
+        let redis = Redis::new(Arc::clone(&net) as _, &support::unique_prefix()).unwrap();
+        Arc::new(redis) as Arc<dyn Backend>
+    };
+    agree(support::programs(150, 5), other).await;
 }

@@ -159,10 +159,7 @@ fn option(name: &str) -> Shape {
 fn wrong(op: &str, args: &StreamArgs) -> Vec<Issue> {
     let mut issues = Vec::new();
     let mut few = |name: &str| {
-        issues.push(Issue::custom(
-            &[PathItem::from(name)],
-            "Too small: expected array to have >=1 items",
-        ));
+        issues.push(Issue::custom(&[PathItem::from(name)], "Too small: expected array to have >=1 items"));
     };
     if op == "add" && (args.fields.is_empty() || args.fields.len() != args.values.len()) {
         few("fields");

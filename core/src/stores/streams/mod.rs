@@ -4,8 +4,8 @@
 //! that is lost is made anew there, so that nothing that was not acknowledged is passed over. What was acknowledged behind
 //! something that was not is then given once more.
 
-mod told;
 mod take;
+mod told;
 
 pub use take::StreamTaking;
 
@@ -139,8 +139,7 @@ impl Stores {
         let after = match args.options.after.as_deref() {
             None | Some("start") => (0, 0),
             Some("end") => {
-                let newest =
-                    Streaming::Range { from: (0, 0), to: LAST_PLACE, count: 1, descending: true };
+                let newest = Streaming::Range { from: (0, 0), to: LAST_PLACE, count: 1, descending: true };
                 let newest = entries(self.stream_one(call, args, newest).await?)?;
                 newest.first().map_or((0, 0), |entry| entry.place)
             }

@@ -241,12 +241,12 @@ impl Stores {
             idle_ms: how.claim_after_ms,
             places: wanted.clone(),
         };
-        let claimed = match self.on_stream(call, vec![(keys.stream.clone(), Command::Stream(claim))]).await?.pop()
-        {
-            Some(Data::Fault(wrong)) => return Err(fault(wrong, how.group)),
-            Some(data) => entries(data)?,
-            None => return Err(Error::internal("a command was not answered")),
-        };
+        let claimed =
+            match self.on_stream(call, vec![(keys.stream.clone(), Command::Stream(claim))]).await?.pop() {
+                Some(Data::Fault(wrong)) => return Err(fault(wrong, how.group)),
+                Some(data) => entries(data)?,
+                None => return Err(Error::internal("a command was not answered")),
+            };
         let missing = wanted.iter().filter(|place| !claimed.iter().any(|entry| entry.place == **place));
         let missing: Vec<Place> = missing.copied().collect();
         let mut messages = Vec::with_capacity(claimed.len());
