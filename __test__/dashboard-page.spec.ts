@@ -1,31 +1,10 @@
 // The dashboard's page in a real browser.
-import { existsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import { join } from 'node:path'
+import type { Browser, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Backend, type Chain, type Session, type Step } from './dashboard/backend.js'
-
-const CHROMIUM_ARGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-]
-
-function findChromium(): string {
-  const names = ['chromium', 'chromium-browser', 'google-chrome']
-  const places = ['/usr/bin', ...(process.env.PATH ?? '').split(delimiter)]
-  const found = places
-    .flatMap((place) => names.map((name) => join(place, name)))
-    .find((path) => existsSync(path))
-  if (found === undefined)
-    throw new Error(`the page is tested in a real browser: none of ${names.join(', ')} is installed`)
-  return found
-}
+import { launchBrowser } from './dashboard/browser.js'
 
 describe('the page', () => {
   let backend: Backend
@@ -35,7 +14,7 @@ describe('the page', () => {
 
   beforeAll(async () => {
     backend = await Backend.start()
-    browser = await chromium.launch({ executablePath: findChromium(), args: CHROMIUM_ARGS })
+    browser = await launchBrowser()
   })
   afterAll(async () => {
     await browser?.close()
@@ -163,6 +142,7 @@ describe('the page', () => {
   it('says by roles, names and languages what it shows', async () => {
     await page.goto(backend.url)
     await page.locator('.step').first().waitFor()
+    await page.locator('.breaker').waitFor()
     const faults = await page.evaluate(() => {
       const found: string[] = []
       if (!document.documentElement.lang) found.push('no language')
@@ -171,7 +151,7 @@ describe('the page', () => {
       for (const nav of document.querySelectorAll('nav'))
         if (!document.getElementById(nav.getAttribute('aria-labelledby') ?? ''))
           found.push('nav without a name')
-      for (const input of document.querySelectorAll('input'))
+      for (const input of document.querySelectorAll<HTMLInputElement | HTMLSelectElement>('input, select'))
         if (input.labels?.length !== 1) found.push('input without a label')
       for (const control of document.querySelectorAll('a, button, summary')) {
         if (!(control.getAttribute('aria-label') ?? control.textContent ?? '').trim())
@@ -192,6 +172,7 @@ describe('the page', () => {
     await page.goto(backend.url)
     await page.locator('.chain[data-status="completed"], .chain[data-status="failed"]').first().waitFor()
     await page.locator('.step summary').first().click()
+    await page.locator('.breaker').waitFor()
     const { dark, weak } = await page.evaluate(contrasts)
     expect(dark).toBe(colorScheme === 'dark')
     expect(weak).toEqual([])
@@ -202,6 +183,7 @@ describe('the page', () => {
     await page.setViewportSize({ width: 360, height: 720 })
     await page.goto(backend.url)
     await page.locator('.step').first().waitFor()
+    await page.locator('.breaker').waitFor()
     expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(
       0,
     )

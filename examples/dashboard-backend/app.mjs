@@ -1,6 +1,7 @@
 // The whole HTTP application around a given storage: routes, live feed, page, and what guards them.
 import { randomUUID } from 'node:crypto'
 import Fastify from 'fastify'
+import { breakerRoutes } from './breakers.mjs'
 import { answerError } from './errors.mjs'
 import { Feed } from './feed.mjs'
 import { DEMO_USER } from './recordings.mjs'
@@ -15,9 +16,9 @@ const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '[::1]']
 
 /**
  * @param {import('flowkeep').IStorage} storage
- * @param {{ recordings?: import('./recordings.mjs').Recordings }} [options]
+ * @param {{ recordings?: import('./recordings.mjs').Recordings, estimates?: import('./estimates.mjs').Estimates }} [options]
  */
-export function buildApp(storage, { recordings } = {}) {
+export function buildApp(storage, { recordings, estimates } = {}) {
   const app = Fastify({
     bodyLimit: BODY_LIMIT,
     forceCloseConnections: true,
@@ -49,6 +50,7 @@ export function buildApp(storage, { recordings } = {}) {
     return reply.code(202).send(await recordings.again())
   })
   routes(app, storage)
+  if (estimates !== undefined) breakerRoutes(app, estimates)
   page(app)
   return app
 }

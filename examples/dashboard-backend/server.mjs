@@ -1,7 +1,9 @@
 // Starts the dashboard: storage by the environment, a recording of real commands, one line with the link.
 import { openStorage } from 'flowkeep'
 import { buildApp } from './app.mjs'
+import { Estimates } from './estimates.mjs'
 import { Recordings } from './recordings.mjs'
+import { startUpstream } from './upstream.mjs'
 
 /** A signal ends the process within this time, whatever hangs. */
 const CLOSE_WITHIN_MS = 1000
@@ -16,7 +18,10 @@ if (!Number.isInteger(wished) || wished < 0 || wished > 65_535)
 const warn = (/** @type {string} */ text) => console.error(text)
 const storage = await openStorage({ logger: { info: warn } }).catch((error) => fail(error.message))
 const recordings = new Recordings(storage)
-const app = buildApp(storage, { recordings })
+// The service that is called through a circuit breaker: one of our own, unless another one is named.
+const upstream = process.env.UPSTREAM_URL ? undefined : await startUpstream()
+const estimates = new Estimates(storage.breakers, process.env.UPSTREAM_URL || (upstream?.url ?? ''))
+const app = buildApp(storage, { recordings, estimates })
 
 let closing = false
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, close)
@@ -30,6 +35,7 @@ console.log(
 
 // After the link, so that a storage that is slow or away still leaves a page that says so.
 recordings.begin().catch((error) => warn(`nothing was recorded: ${error.message}`))
+estimates.begin()
 
 /** Listens on the wished port or on the next free one. */
 async function listen() {
@@ -48,7 +54,8 @@ async function close() {
   if (closing) process.exit(1)
   closing = true
   setTimeout(() => process.exit(1), CLOSE_WITHIN_MS).unref()
-  await recordings.stop()
+  await Promise.all([recordings.stop(), estimates.stop()])
+  upstream?.close()
   await app.close()
   await storage.close()
 }

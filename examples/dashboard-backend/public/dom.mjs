@@ -84,4 +84,9 @@ export const STATUS_WORDS = {
   cancelled: 'cancelled',
   active: 'active',
   paused: 'paused',
+  closed: 'closed',
+  open: 'open',
+  half_open: 'probing',
+  isolated: 'isolated',
+  disabled: 'disabled',
 }

@@ -1,5 +1,6 @@
 // Puts the page together: what is chosen, what is loaded, what moves.
 import { activity } from './activity.mjs'
+import { breakerPanel } from './breakers.mjs'
 import { chainCard } from './chains.mjs'
 import { h, reconcile, STATUS_WORDS, setText } from './dom.mjs'
 import { follow } from './feed.mjs'
@@ -51,6 +52,11 @@ const chainList = h('ol', { class: 'chains', 'aria-label': 'Chains' })
 const chainNote = h('p', { class: 'note' })
 const log = activity(context)
 const chainParts = new Map()
+const breakers = breakerPanel($('breakers'), {
+  actor: userId,
+  isLive: () => connection === 'live',
+  announce,
+})
 
 function choose(sessionId) {
   if (sessionId === selected) return
@@ -179,6 +185,7 @@ follow(userId, {
       refused: ['bad', 'not live, trying again'],
     }[state]
     chip($('connection'), tone, text)
+    if (state === 'live') breakers.load()
     render()
   },
 })
