@@ -33,7 +33,7 @@ export declare class NativeBreaker {
 /** The breakers of one database. */
 export declare class NativeSql {
   /** Opens a database; it is connected with the first call. Throws as `NativeStorage` does. */
-  constructor(url: string, prefix: string, connections: number | undefined | null, timeoutMs: number)
+  constructor(url: string, prefix: string, connections: number | undefined | null, timeoutMs: number, breakers?: string | undefined | null, events?: string | undefined | null)
   /** As `NativeStorage.breaker`. */
   breaker(config: string, tagged: boolean): NativeBreaker
   /** As `NativeStorage.told`. */
@@ -54,6 +54,12 @@ export declare class NativeStorage {
   breaker(config: string, tagged: boolean): NativeBreaker
   /** Whether other processes share its breakers. */
   get sharesBreakers(): boolean
+  /** Keeps changes for an audit from now on, at most so many. */
+  keepChanges(limit: number): void
+  /** Changes that the audit has not got: a JSON array of number, stamp, id and entry. */
+  changes(): string
+  /** The audit has the changes up to this number. */
+  changesDone(last: number): void
   /** Transitions of breakers that were not told yet: a JSON array of pairs, number and transition. */
   told(): string
   /**

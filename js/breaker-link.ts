@@ -11,6 +11,11 @@ export function breakerLink(native: NativeStorage, calls: Calls): BreakerLink {
     shared: native.sharesBreakers,
     breaker: (config, tagged) => native.breaker(config, tagged),
     told: () => native.told(),
+    changes: {
+      keep: (limit) => native.keepChanges(limit),
+      read: () => native.changes(),
+      done: (last) => native.changesDone(last),
+    },
     ask: (name, id, options, data) =>
       calls.byId(numberOf(name), id, data, options, asItIs, data !== undefined) as Promise<Json>,
   }

@@ -54,8 +54,12 @@ export interface BreakerConfig {
   readonly maxHalfOpenSeconds?: number
   /** Counts, and never opens by itself. */
   readonly metricsOnly?: boolean
-  /** Whether other processes on the same store share its state (`shared`, the default) or not. */
-  readonly scope?: 'local' | 'shared'
+  /**
+   * Whose results count. `shared`, the default: those of all processes on the store, together. `local`: this process'
+   * own, for itself. `quorum`: each process counts its own, and the circuit opens, for all, when more than half of the
+   * processes that called within the last 10 s see it failing; until then all of them go on.
+   */
+  readonly scope?: 'local' | 'shared' | 'quorum'
   /** Whether an error, or a result, is a failure. Every error is one unless this is given. */
   readonly isFailure?: (errorOrResult: unknown) => boolean
   /** Errors that are no failures. */
@@ -100,7 +104,7 @@ export interface BreakerSnapshot extends BreakerName {
   readonly state: BreakerState
   /** Grows with every change and every new wave of probes. */
   readonly generation: number
-  readonly scope: 'local' | 'shared'
+  readonly scope: 'local' | 'shared' | 'quorum'
   /** The store could not be reached last time: this is what is known here. */
   readonly storeAway: boolean
   /** Why it is so: `consecutive_failures`, `probe_failed`, `command`, ... */
@@ -149,6 +153,9 @@ export interface BreakerHistoryEntry {
   readonly until?: Date
   readonly failures: number
   readonly successes: number
+  /** Of `dropped`: how many changes are not known one by one, and when the first of them was. */
+  readonly dropped?: number
+  readonly droppedSince?: Date
   readonly reason?: string
   readonly actor?: string
 }

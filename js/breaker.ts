@@ -173,6 +173,8 @@ export class Breaker {
   async #order(name: string, order: BreakerOrder | undefined): Promise<BreakerSnapshot> {
     const now = snapshot(await this.#home.ask(name, this.#native.number, order))
     this.#home.tell()
+    // It holds here; the store is told when it is back.
+    if (now.storeAway) this.#home.stir()
     return now
   }
 
@@ -353,7 +355,9 @@ function snapshot(written: Json): BreakerSnapshot {
 function historyEntry(written: Json): BreakerHistoryEntry {
   const facts = written as unknown as Record<string, unknown>
   facts.at = date(facts.at)
-  if (facts.until !== undefined) facts.until = date(facts.until)
+  for (const field of ['until', 'droppedSince']) {
+    if (facts[field] !== undefined) facts[field] = date(facts[field])
+  }
   return Object.freeze(facts) as unknown as BreakerHistoryEntry
 }
 

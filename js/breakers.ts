@@ -17,6 +17,17 @@ export interface BreakerLink {
   breaker(config: string, tagged: boolean): NativeBreaker
   told(): string
   ask(name: string, id: string, options: unknown, data?: unknown): Promise<Json>
+  /** Where changes can be kept for an audit elsewhere. */
+  readonly changes?: ChangeLog
+}
+
+/** Changes on their way to an audit. */
+export interface ChangeLog {
+  /** Keeps them from now on, at most so many. */
+  keep(limit: number): void
+  /** Those that are not done: a JSON array of number, stamp, id and entry. */
+  read(): string
+  done(last: number): void
 }
 
 const EVENTS: Readonly<Record<BreakerState, 'opened' | 'halfOpened' | 'closed' | 'isolated' | 'disabled'>> = {
@@ -94,6 +105,11 @@ export class Breakers {
   async import(exported: Json): Promise<number> {
     const [taken] = (await this.#link.ask('breakers.import', '', undefined, exported)) as [number]
     return taken
+  }
+
+  /** @internal What an audit follows. */
+  get changes(): ChangeLog | undefined {
+    return this.#link.changes
   }
 
   /** @internal Carries what the store has not heard yet, and goes quiet. */

@@ -1,9 +1,10 @@
 import type { Breaker } from './breaker.js'
+import { BreakerAudit } from './breaker-audit.js'
 import type { BreakerConfig } from './breaker-types.js'
-import type { Breakers } from './breakers.js'
+import type { Breakers, ChangeLog } from './breakers.js'
 import { ConfigError } from './errors.js'
 import { MemoryStorage, RedisAdapter } from './open.js'
-import { SqlBreakers } from './sql-breakers.js'
+import { SqlBreakers, type SqlOptions } from './sql-breakers.js'
 
 /** Where breakers are kept. */
 export interface BreakerStoreOptions {
@@ -12,6 +13,15 @@ export interface BreakerStoreOptions {
   readonly url?: string
   /** In front of keys or of tables' names. */
   readonly prefix?: string
+  /** Of a database: the tables' own names. */
+  readonly tables?: SqlOptions['tables']
+  /**
+   * Of `memory` and `redis`: a database that every change is written down in as well, beside the calls and in batches.
+   * The name of a `sql` store among these, or `sql` for the database of `DATABASE_URL`. While it is away the latest
+   * 1,000 changes wait; what they push out is written down as one `dropped` event. Changes that wait when the process
+   * ends abruptly are not written down.
+   */
+  readonly audit?: string
   /** Of a database: 5 unless given. */
   readonly connections?: number
   /** How long a call waits, in ms. */
@@ -30,16 +40,19 @@ export class BreakerStores {
   readonly #stores: ReadonlyMap<string, Breakers>
   readonly #default: Breakers
   readonly #ends: readonly (() => Promise<void>)[]
+  readonly #audits: readonly BreakerAudit[]
 
   /** @internal */
   constructor(
     stores: ReadonlyMap<string, Breakers>,
     usual: Breakers,
     ends: readonly (() => Promise<void>)[],
+    audits: readonly BreakerAudit[],
   ) {
     this.#stores = stores
     this.#default = usual
     this.#ends = ends
+    this.#audits = audits
   }
 
   /** A breaker of the default store. */
@@ -58,9 +71,18 @@ export class BreakerStores {
     throw refused(`there is no store of breakers called ${JSON.stringify(name)}`)
   }
 
-  /** Closes every store. */
+  /**
+   * Waits until every audit has what has changed so far.
+   *
+   * @throws StorageError when a database of one does not take it
+   */
+  async flush(): Promise<void> {
+    await Promise.all(this.#audits.map((audit) => audit.flush()))
+  }
+
+  /** Closes every store, and before a database what writes into it. */
   async close(): Promise<void> {
-    await Promise.all(this.#ends.map((end) => end()))
+    for (const end of this.#ends) await end()
   }
 
   /** `await using breakers = ...` closes them. */
@@ -86,12 +108,22 @@ export function openBreakers(options: OpenBreakersOptions = {}): BreakerStores {
     throw refused(`the default store of breakers, ${JSON.stringify(usual)}, is not among the stores`)
   const stores = new Map<string, Breakers>()
   const ends: (() => Promise<void>)[] = []
+  const databases: (() => Promise<void>)[] = []
   for (const [name, store] of Object.entries(given)) {
     const [breakers, end] = opened(store)
     stores.set(name, breakers)
-    ends.push(end)
+    if (breakers instanceof SqlBreakers) databases.push(end)
+    else ends.push(end)
   }
-  return new BreakerStores(stores, stores.get(usual) as Breakers, ends)
+  const audits = Object.entries(given).flatMap(([name, { audit }]) => {
+    if (audit === undefined) return []
+    const [database, end] = databaseFor(audit, stores)
+    if (end) databases.push(end)
+    return [new BreakerAudit(audited(stores.get(name) as Breakers), database)]
+  })
+  // What is changed while they close is still written down.
+  ends.push(...audits.map((audit) => () => audit.close()), ...databases)
+  return new BreakerStores(stores, stores.get(usual) as Breakers, ends, audits)
 }
 
 /**
@@ -102,8 +134,26 @@ export async function copyBreakers(from: Breakers, to: Breakers): Promise<number
   return to.import(await from.export())
 }
 
+/** The database of an audit; one that is opened for it has to be closed. */
+function databaseFor(
+  audit: string,
+  stores: ReadonlyMap<string, Breakers>,
+): [SqlBreakers, (() => Promise<void>)?] {
+  const named = stores.get(audit)
+  if (named instanceof SqlBreakers) return [named]
+  if (named !== undefined || audit !== 'sql')
+    throw refused(`an audit is a store of the driver 'sql', or 'sql': ${JSON.stringify(audit)} is neither`)
+  const [breakers, end] = opened({ driver: 'sql' })
+  return [breakers as SqlBreakers, end]
+}
+
+function audited(breakers: Breakers): ChangeLog {
+  if (breakers.changes) return breakers.changes
+  throw refused('a store of the driver sql writes its own audit')
+}
+
 function opened(store: BreakerStoreOptions): [Breakers, () => Promise<void>] {
-  const { url, prefix, connections, timeoutMs } = store
+  const { url, prefix, tables, connections, timeoutMs } = store
   const common = {
     ...(prefix === undefined ? {} : { prefix }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
@@ -115,6 +165,7 @@ function opened(store: BreakerStoreOptions): [Breakers, () => Promise<void>] {
       const breakers = new SqlBreakers({
         ...common,
         url: place,
+        ...(tables === undefined ? {} : { tables }),
         ...(connections === undefined ? {} : { connections }),
       })
       return [breakers, () => breakers.close()]

@@ -17,6 +17,8 @@ export interface SqlOptions {
   readonly url: string
   /** In front of the tables' names. */
   readonly prefix?: string
+  /** The tables' own names: `circuit_breakers` and `circuit_breaker_events` unless given. */
+  readonly tables?: { readonly breakers?: string; readonly events?: string }
   /** 5 unless given. */
   readonly connections?: number
   /** How long a call waits, in ms: 2,000 unless given. */
@@ -30,9 +32,9 @@ class SqlLink implements BreakerLink {
   readonly #waiting = new Map<number, (text: string) => void>()
   #timer: NodeJS.Timeout | undefined
 
-  constructor({ url, prefix = '', connections, timeoutMs = 2_000 }: SqlOptions) {
+  constructor({ url, prefix = '', tables = {}, connections, timeoutMs = 2_000 }: SqlOptions) {
     try {
-      this.#native = new NativeSql(url, prefix, connections, timeoutMs)
+      this.#native = new NativeSql(url, prefix, connections, timeoutMs, tables.breakers, tables.events)
     } catch (error) {
       const text = error instanceof Error ? error.message : ''
       throw text.startsWith('!') ? errorOf(text, (value) => value) : error
@@ -157,6 +159,11 @@ export class SqlBreakers extends Breakers {
     return count
   }
 
+  /** @internal Changes of breakers in another store, as its engine tells them. */
+  async record(changes: Json): Promise<void> {
+    await this.#link.ask('breakers.record', '', undefined, changes)
+  }
+
   override async close(): Promise<void> {
     await super.close()
     this.#link.close()
@@ -164,4 +171,4 @@ export class SqlBreakers extends Breakers {
 }
 
 const ROW_DATES = ['lastFailureAt', 'openedAt', 'closedAt', 'createdAt', 'updatedAt']
-const EVENT_DATES = ['at', 'until']
+const EVENT_DATES = ['at', 'until', 'droppedSince']

@@ -1,5 +1,6 @@
 // `npm run bench`: builds as for a release, starts a Redis of its own, and runs benchmark/run.mjs against it.
 // Arguments go there: npm run bench -- --quick memory
+// `npm run bench:breakers` runs benchmark/breakers.mjs instead.
 import { join } from 'node:path'
 import { installPackages, prepare } from './prepare.mjs'
 import { startRedis } from './servers.mjs'
@@ -11,9 +12,9 @@ await runMain(async () => {
   await installPackages(join(root, 'benchmark'))
   const redis = await startRedis()
   const env = { ...process.env, BENCH_REDIS_URL: redis.url }
-  const code = await run(process.execPath, [join(root, 'benchmark/run.mjs'), ...process.argv.slice(2)], {
-    env,
-  })
+  const [first, ...rest] = process.argv.slice(2)
+  const [file, args] = first === '--breakers' ? ['breakers.mjs', rest] : ['run.mjs', process.argv.slice(2)]
+  const code = await run(process.execPath, [join(root, 'benchmark', file), ...args], { env })
   await redis.stop()
   return code
 })

@@ -95,19 +95,21 @@ function give(folder, { uid, gid }) {
   chmodSync(folder, 0o700)
 }
 
-/** Starts a PostgreSQL: `{ url, port, version, pid, log(), stop() }`. */
-export async function startPostgres() {
+/** Starts a PostgreSQL: `{ url, port, folder, version, pid, log(), stop(), crash() }`; `place` is where one crashed. */
+export async function startPostgres({ place: before } = {}) {
   const { paths, version } = await ensurePostgres()
   const [postgres, initdb, ready] = paths
   const user = servant('postgres')
   const argsFor = ({ port, folder }) => {
     const secret = join(folder, 'password')
-    writeFileSync(secret, password)
-    if (user.uid !== undefined) chownSync(secret, user.uid, user.gid)
-    give(folder, user)
     const data = join(folder, 'data')
-    const made = ['-D', data, '-U', 'flowkeep', '-A', 'scram-sha-256', `--pwfile=${secret}`, '--no-sync']
-    must([...user.before, initdb, ...made], folder)
+    if (!before) {
+      writeFileSync(secret, password)
+      if (user.uid !== undefined) chownSync(secret, user.uid, user.gid)
+      give(folder, user)
+      const made = ['-D', data, '-U', 'flowkeep', '-A', 'scram-sha-256', `--pwfile=${secret}`, '--no-sync']
+      must([...user.before, initdb, ...made], folder)
+    }
     const settings = [
       'fsync=off',
       'unix_socket_directories=',
@@ -125,6 +127,7 @@ export async function startPostgres() {
     argsFor,
     answers: ({ port }) =>
       Promise.resolve(spawnSync(ready, ['-h', '127.0.0.1', '-p', `${port}`]).status === 0),
+    place: before,
   })
   return { ...server, version, url: `postgres://flowkeep:${password}@127.0.0.1:${server.port}/postgres` }
 }
@@ -143,8 +146,8 @@ function greets(port) {
   })
 }
 
-/** Starts a MariaDB: `{ url, port, version, pid, log(), stop() }`. */
-export async function startMariadb() {
+/** Starts a MariaDB: as `startPostgres`. */
+export async function startMariadb({ place: before } = {}) {
   const { paths, version } = await ensureMariadb()
   const [mariadbd, install] = paths
   const user = servant('mysql')
@@ -152,8 +155,8 @@ export async function startMariadb() {
     const first = join(folder, 'first.sql')
     writeFileSync(
       first,
-      `CREATE DATABASE flowkeep;\nCREATE USER 'flowkeep'@'127.0.0.1' IDENTIFIED BY '${password}';\n` +
-        `GRANT ALL ON flowkeep.* TO 'flowkeep'@'127.0.0.1';\n`,
+      `CREATE DATABASE IF NOT EXISTS flowkeep;\n` +
+        `CREATE USER IF NOT EXISTS 'flowkeep'@'127.0.0.1' IDENTIFIED BY '${password}';\nGRANT ALL ON flowkeep.* TO 'flowkeep'@'127.0.0.1';\n`,
     )
     if (user.uid !== undefined) chownSync(first, user.uid, user.gid)
     give(folder, user)
@@ -164,8 +167,9 @@ export async function startMariadb() {
       '--auth-root-authentication-method=normal',
       '--skip-test-db',
     ]
-    must([...user.before, install, ...made.toSorted((a) => (a === '--no-defaults' ? -1 : 0))], folder)
-    const settings = ['--skip-log-bin', '--innodb-flush-log-at-trx-commit=0', '--skip-name-resolve']
+    const ordered = made.toSorted((a) => (a === '--no-defaults' ? -1 : 0))
+    if (!before) must([...user.before, install, ...ordered], folder)
+    const settings = ['--skip-log-bin', '--innodb-flush-log-at-trx-commit=2', '--skip-name-resolve']
     const place = [
       `--datadir=${data}`,
       `--port=${port}`,
@@ -180,6 +184,7 @@ export async function startMariadb() {
     path: user.before[0] ?? mariadbd,
     argsFor,
     answers: ({ port }) => greets(port),
+    place: before,
   })
   return { ...server, version, url: `mysql://flowkeep:${password}@127.0.0.1:${server.port}/flowkeep` }
 }

@@ -113,6 +113,24 @@ impl NativeStorage {
         self.storage.breakers().is_shared()
     }
 
+    /// Keeps changes for an audit from now on, at most so many.
+    #[napi]
+    pub fn keep_changes(&self, limit: u32) {
+        guarded::or_default(|| self.storage.breakers().keep_changes(limit as usize));
+    }
+
+    /// Changes that the audit has not got: a JSON array of number, stamp, id and entry.
+    #[napi]
+    pub fn changes(&self) -> String {
+        guarded::text(None, || self.storage.breakers().changes())
+    }
+
+    /// The audit has the changes up to this number.
+    #[napi]
+    pub fn changes_done(&self, last: f64) {
+        guarded::or_default(|| self.storage.breakers().changes_done(number(last)));
+    }
+
     /// Transitions of breakers that were not told yet: a JSON array of pairs, number and transition.
     #[napi]
     pub fn told(&self) -> String {

@@ -8,7 +8,7 @@ use flowkeep_core::clock::{Clock, SystemClock};
 use flowkeep_core::error::Error;
 use flowkeep_core::id::{Ids, RandomIds};
 use flowkeep_core::operation::Operation;
-use flowkeep_core::sql::{DEFAULT_CONNECTIONS, SqlOptions, SqlStore};
+use flowkeep_core::sql::{DEFAULT_CONNECTIONS, SqlOptions, SqlStore, Tables};
 use flowkeep_core::storage::{Request, SqlDesk, Text};
 use napi::bindgen_prelude::Either;
 use napi_derive::napi;
@@ -29,12 +29,23 @@ pub struct NativeSql {
 impl NativeSql {
     /// Opens a database; it is connected with the first call. Throws as `NativeStorage` does.
     #[napi(constructor)]
-    pub fn new(url: String, prefix: String, connections: Option<u32>, timeout_ms: u32) -> napi::Result<Self> {
+    pub fn new(
+        url: String,
+        prefix: String,
+        connections: Option<u32>,
+        timeout_ms: u32,
+        breakers: Option<String>,
+        events: Option<String>,
+    ) -> napi::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids: Arc<dyn Ids> = Arc::new(RandomIds::default());
         let timeout_ms = u64::from(timeout_ms);
         let connections = connections.unwrap_or(DEFAULT_CONNECTIONS).max(1);
-        let store = SqlStore::open(SqlOptions { url, prefix, connections, timeout_ms }, Arc::clone(&clock))
+        let usual = Tables::default();
+        let tables =
+            Tables { breakers: breakers.unwrap_or(usual.breakers), events: events.unwrap_or(usual.events) };
+        let options = SqlOptions { url, prefix, tables, connections, timeout_ms };
+        let store = SqlStore::open(options, Arc::clone(&clock))
             .map_err(|error| napi::Error::from_reason(guarded::failed(None, &error)))?;
         let desk = Arc::new(SqlDesk::new(Arc::new(store), clock, ids, timeout_ms));
         Ok(Self { desk, tasks: RefCell::default(), closed: Cell::new(false) })

@@ -92,6 +92,7 @@ operations! {
         BreakerEvents "breakers.events" "",
         BreakerCount "breakers.countTransitions" "",
         BreakerPrune "breakers.prune" "",
+        BreakerRecord "breakers.record" "",
     }
     Life {
         EraseUser "eraseUser" "userId",

@@ -14,9 +14,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use flowkeep_core::backend::{Backend, Info, Wait};
-use flowkeep_core::clock::Timestamp;
+use flowkeep_core::breaker::{
+    Begun, BreakerId, BreakerStore, Breakers, Command as Order, Event, KernelStore, Note, Policy, Scope,
+    Settings,
+};
+use flowkeep_core::clock::{Clock, SystemClock, Timestamp};
 use flowkeep_core::command::{Command, Line};
 use flowkeep_core::error::Result;
+use flowkeep_core::id::RandomIds;
 use flowkeep_core::key::{Key, Space};
 use flowkeep_core::redis::{Call, Hints, Link, Redis, Replies};
 use flowkeep_core::run::Run;
@@ -293,5 +298,37 @@ async fn every_transaction_on_plain_values_has_one_slot() {
         let keys = keys(&redis.requests(txn).unwrap().bytes);
         let slots: BTreeSet<u16> = keys.iter().map(|key| slot(key)).collect();
         assert_eq!(slots.len(), 1, "{txn:?}: {keys:?}");
+    }
+}
+
+/// A breaker's record has its own partition; the index of their names another one.
+#[tokio::test]
+async fn every_transaction_of_a_breaker_has_one_slot() {
+    let watched = Arc::new(Watched { inner: support::memory(), seen: Mutex::default() });
+    let store: Arc<dyn BreakerStore> = Arc::new(KernelStore::new(Arc::clone(&watched) as Arc<dyn Backend>));
+    let breakers = Breakers::new(Some(store), Arc::new(SystemClock), Arc::new(RandomIds::default()));
+    let deadline = SystemClock.now().plus_ms(20_000);
+    for name in ["a", "a:{b}", "{}", "}{", "a/b~"] {
+        let own = |text: &str| Some(text.to_owned());
+        let id = BreakerId { name: name.to_owned(), context: own("{c}"), boundary: own("}") };
+        let settings = Settings { policy: Policy::default(), scope: Scope::Shared };
+        let breaker = breakers.get(id, None, || settings);
+        for command in [Order::Isolate { for_ms: None }, Order::Reset, Order::Open { for_ms: Some(0) }] {
+            breaker.command(Event::Command(command), Note::default(), deadline).await;
+        }
+        let Begun::Admitted(probe) = breaker.acquire(deadline).await else { panic!("{name}: no probe") };
+        breaker.end(probe, true, 1.0);
+        breaker.sync(deadline).await.unwrap();
+        assert_eq!(breaker.history(10, deadline).await.len(), 5, "{name}");
+    }
+    assert_eq!(breakers.ids(deadline).await.unwrap().len(), 5);
+    let redis = Redis::new(Arc::new(Nowhere), "flowkeep:").unwrap();
+    let seen = watched.seen.lock().unwrap();
+    assert!(seen.len() > 40, "{}", seen.len());
+    for txn in seen.iter() {
+        let keys = keys(&redis.requests(txn).unwrap().bytes);
+        let slots: BTreeSet<u16> = keys.iter().map(|key| slot(key)).collect();
+        let tag = format!("{{{}}}", txn.partition.number());
+        assert_eq!(slots, BTreeSet::from([slot(tag.as_bytes())]), "{txn:?}: {keys:?}");
     }
 }

@@ -30,6 +30,11 @@ pub struct Audit {
     /// Results since it was closed last.
     pub failures: u64,
     pub successes: u64,
+    /// Of `dropped`: how many changes there were, and when the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped_since: Option<u64>,
     #[serde(flatten)]
     pub note: Note,
 }
@@ -56,6 +61,8 @@ impl Audit {
             until: moved.until,
             failures,
             successes,
+            dropped: None,
+            dropped_since: None,
             note: if moved.cause == Cause::Command { note.clone() } else { Note::default() },
         };
         let mut entries: Vec<Self> =
@@ -68,6 +75,19 @@ impl Audit {
             }
         }
         entries
+    }
+
+    /// One entry in the place of this one and a later one: a range of which no more is known.
+    #[must_use]
+    pub fn merged(self, later: &Self) -> Self {
+        Self {
+            event: "dropped".to_owned(),
+            from: self.from,
+            dropped: Some(self.dropped.unwrap_or(1) + later.dropped.unwrap_or(1)),
+            dropped_since: Some(self.dropped_since.unwrap_or(self.at)),
+            note: Note::default(),
+            ..later.clone()
+        }
     }
 }
 

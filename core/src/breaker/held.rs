@@ -4,16 +4,16 @@
 //! store then holds is the base, on which the rest of the log is played again: so the copy is the store's state and
 //! whatever happened here since. `sync.rs` carries the log.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
 
 use super::audit::{Audit, Note};
 use super::id::BreakerId;
-use super::machine::{Applied, Event, Outcome, Permit, Rejection, Verdict, apply};
+use super::inner::Inner;
+use super::machine::{Applied, Event, Outcome, Permit, Rejection, Verdict};
+use super::outbox::Outbox;
 use super::policy::Policy;
-use super::state::{Cause, Mode, State, Transition};
-use super::store::{BreakerStore, Stored};
+use super::state::{Mode, State, Transition};
+use super::store::BreakerStore;
 use super::window::Counts;
 use crate::clock::Clock;
 use crate::id::Ids;
@@ -22,18 +22,18 @@ use crate::id::Ids;
 pub(super) const FRESH_MS: u64 = 100;
 /// Entries of the log that are carried at once.
 const BATCH: usize = 50;
-/// Entries of the log at the most: when the store is away for long the oldest go, and the state stays.
-const LOG: usize = 2_000;
-/// Entries of a history that is kept here.
-const HISTORY: usize = 100;
+/// What a random number is shifted by for a process' own: what is left is exact in every JSON.
+const WHO_BITS: u32 = 16;
 
 /// Whose state it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// This process' own.
     Local,
-    /// That of all processes on the store.
+    /// That of all processes on the store; their results count together.
     Shared,
+    /// The same, but each process counts for itself, and it opens when most of those that call see it failing.
+    Quorum,
 }
 
 /// How a breaker is to be.
@@ -78,17 +78,6 @@ pub struct Standing {
     pub late: u64,
 }
 
-/// One thing that moved the state.
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub number: u64,
-    pub event: Event,
-    pub at: u64,
-    pub chance: f64,
-    pub times: u32,
-    pub note: Note,
-}
-
 /// See the module.
 pub struct Breaker {
     pub number: u32,
@@ -96,40 +85,10 @@ pub struct Breaker {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Arc<dyn Ids>,
     pub(super) store: Option<Arc<dyn BreakerStore>>,
+    pub(super) outbox: Arc<Outbox>,
+    /// This process' number, where votes are told apart.
+    who: u64,
     inner: Mutex<Inner>,
-}
-
-pub(super) struct Inner {
-    pub policy: Policy,
-    pub scope: Scope,
-    pub state: State,
-    pub log: VecDeque<Entry>,
-    /// The number of the next entry.
-    pub next: u64,
-    /// Entries before this one are on their way, and as they are.
-    pub leaving: u64,
-    /// The stamp of the latest write of the log whose answer never came, and the entries that it carried.
-    pub tried: Option<(String, u64)>,
-    /// What the store is known to hold.
-    pub base: Option<Stored>,
-    /// Whether that is known at all.
-    pub known: bool,
-    /// What is to be added to the clock here for the store's.
-    pub offset: i64,
-    pub loaded_at: u64,
-    pub away: bool,
-    pub syncing: bool,
-    pub acquiring: u32,
-    /// Who waits until the log is carried.
-    pub waiting: Vec<Waker>,
-    /// Entries of the history that the store has not got, in case it is away.
-    pub unsaved: Vec<Audit>,
-    pub history: VecDeque<Audit>,
-    pub told: Vec<Transition>,
-    pub used_at: u64,
-    admitted: u64,
-    rejected: u64,
-    late: u64,
 }
 
 impl Breaker {
@@ -139,32 +98,10 @@ impl Breaker {
         settings: Settings,
         (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>),
         store: Option<Arc<dyn BreakerStore>>,
+        outbox: Arc<Outbox>,
     ) -> Self {
-        let inner = Inner {
-            policy: settings.policy,
-            scope: settings.scope,
-            state: State::default(),
-            log: VecDeque::new(),
-            next: 0,
-            leaving: 0,
-            tried: None,
-            base: None,
-            known: false,
-            offset: 0,
-            loaded_at: 0,
-            away: false,
-            syncing: false,
-            acquiring: 0,
-            waiting: Vec::new(),
-            unsaved: Vec::new(),
-            history: VecDeque::new(),
-            told: Vec::new(),
-            used_at: 0,
-            admitted: 0,
-            rejected: 0,
-            late: 0,
-        };
-        Self { number, id, clock, ids, store, inner: Mutex::new(inner) }
+        let (who, inner) = (ids.random() >> WHO_BITS, Inner::new(settings));
+        Self { number, id, clock, ids, store, outbox, who, inner: Mutex::new(inner) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -174,7 +111,7 @@ impl Breaker {
 
     /// The store, if this breaker is shared.
     pub(super) fn shared(&self, inner: &Inner) -> Option<&Arc<dyn BreakerStore>> {
-        self.store.as_ref().filter(|_| inner.scope == Scope::Shared)
+        self.store.as_ref().filter(|_| inner.scope != Scope::Local)
     }
 
     /// Takes other settings; the state stays as it is.
@@ -189,7 +126,7 @@ impl Breaker {
         let local = self.clock.now().0;
         let mut inner = self.lock();
         inner.used_at = local;
-        if self.shared(&inner).is_some() && !inner.away && inner.must_ask(local) {
+        if self.shared(&inner).is_some() && !inner.is_alone() && inner.must_ask(local) {
             let probes = inner.policy.probes.max(1.0);
             let waiting = f64::from(inner.acquiring) >= probes && inner.state.mode != Mode::Closed;
             if !waiting {
@@ -214,27 +151,51 @@ impl Breaker {
         let local = self.clock.now().0;
         let mut inner = self.lock();
         let outcome = Outcome::of(&inner.policy, failed, took_ms);
-        self.told(&mut inner, Event::Report(permit, outcome), local)
+        let inner = &mut *inner;
+        let now = inner.now(local);
+        let event = if self.votes(inner, permit.generation) {
+            inner.ballot.count(self.who, &inner.policy, permit.generation, outcome, now)
+        } else {
+            Some(Event::Report(permit, outcome))
+        };
+        self.told(inner, event, local)
     }
 
     /// Ends a call that was let through without a result.
     pub fn release(&self, permit: Permit) -> Ended {
         let local = self.clock.now().0;
-        self.told(&mut self.lock(), Event::Release(permit), local)
+        self.told(&mut self.lock(), Some(Event::Release(permit)), local)
     }
 
     /// The caller's own rule says that it should open.
     pub fn trip(&self) -> Ended {
         let local = self.clock.now().0;
-        self.told(&mut self.lock(), Event::Trip, local)
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        let (now, generation) = (inner.now(local), inner.state.generation);
+        let event = if self.votes(inner, generation) {
+            inner.ballot.trip(self.who, generation, now)
+        } else {
+            Some(Event::Trip)
+        };
+        self.told(inner, event, local)
     }
 
-    fn told(&self, inner: &mut Inner, event: Event, local: u64) -> Ended {
+    /// Whether a result of this generation is this process' own affair, and its vote that of all.
+    fn votes(&self, inner: &Inner, generation: u64) -> bool {
+        let State { mode, generation: present, .. } = inner.state;
+        let quorum = inner.scope == Scope::Quorum && self.shared(inner).is_some();
+        quorum && mode == Mode::Closed && generation == present
+    }
+
+    fn told(&self, inner: &mut Inner, event: Option<Event>, local: u64) -> Ended {
         inner.used_at = local;
+        let Some(event) = event else { return Ended { told: false, urgent: false } };
         let now = inner.now(local);
         let applied = self.happen(inner, event, now, &Note::default());
         inner.late += u64::from(applied.verdict == Verdict::Ignored);
-        let decides = !applied.transitions.is_empty() || inner.state.mode == Mode::HalfOpen;
+        let warns = matches!(event, Event::Vote { failing: true, .. });
+        let decides = warns || !applied.transitions.is_empty() || inner.state.mode == Mode::HalfOpen;
         let urgent = self.shared(inner).is_some() && (decides || inner.log.len() >= BATCH);
         Ended { told: !inner.told.is_empty(), urgent }
     }
@@ -246,11 +207,20 @@ impl Breaker {
         } else {
             0.5
         };
+        if matches!(event, Event::Vote { .. }) && self.shared(inner).is_some() && !inner.is_alone() {
+            // The others' votes may be unknown here: the store decides.
+            inner.remember(event, now, chance, note, false);
+            return Applied { verdict: Verdict::Noted, transitions: Vec::new() };
+        }
         let applied = inner.play(event, now, chance, note);
         let changed = applied.verdict == Verdict::Noted
             || !applied.transitions.is_empty()
             || matches!(applied.verdict, Verdict::Admitted(Permit { probe: 1.., .. }));
-        if changed && self.shared(inner).is_some() {
+        if self.shared(inner).is_none() {
+            // What happens here is what happened: nobody else has to know first.
+            let made = std::mem::take(&mut inner.unsaved);
+            self.outbox.post(&self.id, &made);
+        } else if changed {
             inner.remember(event, now, chance, note, applied.transitions.is_empty());
         }
         inner.told.extend(&applied.transitions);
@@ -269,16 +239,19 @@ impl Breaker {
         let local = self.clock.now().0;
         let mut inner = self.lock();
         let now = inner.now(local);
-        if self.shared(&inner).is_none() || inner.away {
+        if self.shared(&inner).is_none() || inner.is_alone() {
             self.happen(&mut inner, Event::Tick, now, &Note::default());
         }
-        let span = inner.policy.span;
+        let (span, mut state) = (inner.policy.span, inner.state.clone());
+        if self.votes(&inner, state.generation) {
+            inner.ballot.show(&mut state);
+        }
         Standing {
-            counts: inner.state.window.counts(span, now),
-            state: inner.state.clone(),
+            counts: state.window.counts(span, now),
+            state,
             now,
             scope: if self.store.is_some() { inner.scope } else { Scope::Local },
-            away: inner.away,
+            away: inner.is_away(),
             admitted: inner.admitted,
             rejected: inner.rejected,
             late: inner.late,
@@ -289,106 +262,5 @@ impl Breaker {
     #[must_use]
     pub fn history_here(&self, limit: usize) -> Vec<Audit> {
         self.lock().history.iter().rev().take(limit).cloned().collect()
-    }
-}
-
-impl Inner {
-    /// The time that counts: the store's, as far as it is known.
-    pub fn now(&self, local: u64) -> u64 {
-        local.saturating_add_signed(self.offset)
-    }
-
-    pub fn is_stale(&self, local: u64) -> bool {
-        !self.known || local.abs_diff(self.loaded_at) > FRESH_MS
-    }
-
-    /// Whether only the store can say what happens to a call now.
-    fn must_ask(&self, local: u64) -> bool {
-        let over = self.state.until.is_some_and(|until| until <= self.now(local));
-        self.is_stale(local) || self.state.mode == Mode::HalfOpen || over
-    }
-
-    pub fn begun(&mut self, verdict: Verdict) -> Begun {
-        match verdict {
-            Verdict::Admitted(permit) => {
-                self.admitted += 1;
-                Begun::Admitted(permit)
-            }
-            Verdict::Rejected(rejection) => {
-                self.rejected += 1;
-                Begun::Rejected(rejection)
-            }
-            // The machine answers an Acquire in one of the two ways.
-            Verdict::Noted | Verdict::Ignored => Begun::AskStore,
-        }
-    }
-
-    /// Moves the state and writes the history.
-    pub fn play(&mut self, event: Event, now: u64, chance: f64, note: &Note) -> Applied {
-        let counted = (self.state.failures, self.state.successes);
-        let applied = apply(&self.policy, &mut self.state, event, now, chance);
-        if !applied.transitions.is_empty() || matches!(event, Event::Command(_)) {
-            let entries = Audit::entries(&applied, event, counted, &self.state, note);
-            self.unsaved.extend(entries.iter().cloned());
-            self.unsaved.truncate(HISTORY);
-            self.history.extend(entries);
-            while self.history.len() > HISTORY {
-                self.history.pop_front();
-            }
-        }
-        applied
-    }
-
-    fn remember(&mut self, event: Event, at: u64, chance: f64, note: &Note, alone: bool) {
-        if let Some(last) = self.log.back_mut() {
-            // Equal results of one ms are one entry.
-            let same = last.event == event && last.at == at && last.number >= self.leaving;
-            if alone && same && matches!(event, Event::Report(..)) {
-                last.times += 1;
-                return;
-            }
-        }
-        if self.log.len() == LOG {
-            self.log.pop_front();
-        }
-        self.log.push_back(Entry { number: self.next, event, at, chance, times: 1, note: note.clone() });
-        self.next += 1;
-    }
-
-    /// Takes another state, of a later generation, or the first that there is.
-    pub fn replace(&mut self, state: &State) -> bool {
-        let is_later = state.generation > self.state.generation || self.state == State::default();
-        if is_later {
-            self.state = state.clone();
-        }
-        is_later
-    }
-
-    /// The store holds `stored`, which has the log's entries before `carried` in it.
-    pub fn adopt(&mut self, stored: Option<Stored>, carried: u64) {
-        let version = |stored: &Option<Stored>| stored.as_ref().map_or(0, |stored| stored.version);
-        if version(&stored) < version(&self.base) && stored.is_some() {
-            return;
-        }
-        while self.log.front().is_some_and(|entry| entry.number < carried) {
-            self.log.pop_front();
-        }
-        let before = self.state.mode;
-        let history = self.history.clone();
-        self.unsaved.clear();
-        self.state = stored.as_ref().map(|stored| stored.state.clone()).unwrap_or_default();
-        self.base = stored;
-        for entry in self.log.clone() {
-            for _ in 0..entry.times {
-                self.play(entry.event, entry.at, entry.chance, &entry.note);
-            }
-        }
-        // Playing again is not happening again.
-        self.history = history;
-        if self.state.mode != before {
-            let State { mode, since, generation, until, cause, .. } = self.state;
-            let cause = cause.unwrap_or(Cause::Command);
-            self.told.push(Transition { from: before, to: mode, at: since, generation, until, cause });
-        }
     }
 }

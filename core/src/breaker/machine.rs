@@ -4,7 +4,7 @@
 //! moves it by [`apply`] alone.
 
 use super::policy::{Policy, whole};
-use super::state::{Cause, Lease, Mode, State, Transition};
+use super::state::{Cause, Lease, Mode, State, Transition, Vote};
 use super::window::Counts;
 
 /// Leave to make one call. It belongs to one generation and is finished once: by a result, or by dropping it.
@@ -59,6 +59,11 @@ pub enum Event {
     Release(Permit),
     /// The caller's own rule says that it should open.
     Trip,
+    /// A process says what its own results mean, where most of them have to agree.
+    Vote {
+        who: u64,
+        failing: bool,
+    },
     Command(Command),
     /// Nothing but time passed.
     Tick,
@@ -102,11 +107,23 @@ pub fn apply(policy: &Policy, state: &mut State, event: Event, now: u64, chance:
         Event::Report(permit, outcome) => moves.report(permit, outcome),
         Event::Release(permit) => moves.release(permit),
         Event::Trip => moves.trip(),
+        Event::Vote { who, failing } => moves.vote(who, failing),
         Event::Command(command) => moves.command(command),
         Event::Tick => Verdict::Noted,
     };
     Applied { verdict, transitions: moves.transitions }
 }
+
+/// Counts a result without moving anything: whether what `state` has counted so far would open a circuit.
+pub fn judge(policy: &Policy, state: &mut State, outcome: Outcome, now: u64) -> bool {
+    let now = clamp(policy, state, now);
+    let mut moves = Moves { policy, state, now, chance: 0.5, transitions: Vec::new() };
+    moves.count(outcome);
+    moves.tripped(true).is_some()
+}
+
+/// A vote that is older does not count: who makes no calls has no say.
+pub const VOTE_MS: u64 = 10_000;
 
 /// A clock that was set back by more than this is believed.
 const SET_BACK_MS: u64 = 1_000;
@@ -125,6 +142,9 @@ fn clamp(policy: &Policy, state: &mut State, now: u64) -> u64 {
     }
     for lease in &mut state.leases {
         lease.until = lease.until.saturating_sub(back);
+    }
+    for vote in &mut state.votes {
+        vote.at = vote.at.saturating_sub(back);
     }
     now
 }
@@ -196,7 +216,7 @@ impl Moves<'_> {
         match self.state.mode {
             Mode::Closed => {
                 self.count(outcome);
-                if let Some(cause) = self.tripped(outcome) {
+                if let Some(cause) = self.tripped(outcome.failed) {
                     self.open(None, cause);
                 }
                 Verdict::Noted
@@ -252,27 +272,27 @@ impl Moves<'_> {
         }
     }
 
-    /// Which rule says after this result that it should open.
-    fn tripped(&mut self, outcome: Outcome) -> Option<Cause> {
+    /// Which rule says now that it should open. Rules that count failures are asked after a failure only, unless
+    /// `failed` says otherwise.
+    fn tripped(&mut self, failed: bool) -> Option<Cause> {
         if self.policy.metrics_only {
             return None;
         }
         let Policy { consecutive, failures, rate, slow, .. } = self.policy;
-        let Counts { calls, failures: failed, slow: slowed } =
+        let Counts { calls, failures: lost, slow: slowed } =
             self.state.window.counts(self.policy.span, self.now);
         let reached = |part: u64, percentage: f64, minimum: f64| {
             calls > 0 && calls as f64 >= minimum && part as f64 * 100.0 >= percentage * calls as f64
         };
-        let by_failures =
-            outcome.failed && consecutive.is_some_and(|most| self.state.in_a_row as f64 >= most);
-        if by_failures {
+        let in_a_row = self.state.in_a_row;
+        if failed && in_a_row > 0 && consecutive.is_some_and(|most| in_a_row as f64 >= most) {
             return Some(Cause::ConsecutiveFailures);
         }
-        if outcome.failed && failures.is_some_and(|most| failed as f64 >= most) {
+        if failed && lost > 0 && failures.is_some_and(|most| lost as f64 >= most) {
             return Some(Cause::FailuresInWindow);
         }
         // A success can be what reaches the minimum, so rates are looked at after each result.
-        if failed > 0 && rate.is_some_and(|rate| reached(failed, rate.percentage, rate.minimum)) {
+        if lost > 0 && rate.is_some_and(|rate| reached(lost, rate.percentage, rate.minimum)) {
             return Some(Cause::FailureRate);
         }
         let slow = slowed > 0 && slow.is_some_and(|slow| reached(slowed, slow.percentage, slow.minimum));
@@ -284,6 +304,22 @@ impl Moves<'_> {
             return Verdict::Ignored;
         }
         self.open(None, Cause::Custom);
+        Verdict::Noted
+    }
+
+    /// Opens when more than half of those who voted lately see it failing.
+    fn vote(&mut self, who: u64, failing: bool) -> Verdict {
+        if self.state.mode != Mode::Closed || self.policy.metrics_only {
+            return Verdict::Ignored;
+        }
+        let now = self.now;
+        let votes = &mut self.state.votes;
+        votes.retain(|vote| vote.who != who && now.saturating_sub(vote.at) < VOTE_MS);
+        votes.push(Vote { who, at: now, failing });
+        let against = votes.iter().filter(|vote| vote.failing).count();
+        if against * 2 > votes.len() {
+            self.open(None, Cause::Quorum);
+        }
         Verdict::Noted
     }
 
@@ -332,6 +368,7 @@ impl Moves<'_> {
         let state = &mut *self.state;
         (state.streak, state.in_a_row, state.failures, state.successes) = (0, 0, 0, 0);
         state.window.clear();
+        state.votes.clear();
     }
 
     fn enter(&mut self, mode: Mode, until: Option<u64>, cause: Cause) {
@@ -341,6 +378,7 @@ impl Moves<'_> {
         (state.since, state.until, state.cause) = (self.now, until, Some(cause));
         (state.passed, state.started) = (0, 0);
         state.leases.clear();
+        state.votes.clear();
         let (at, generation) = (self.now, state.generation);
         self.transitions.push(Transition { from, to: mode, at, generation, until, cause });
     }

@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 
 use super::held::{Breaker, Settings};
 use super::id::BreakerId;
+use super::outbox::Outbox;
 use super::state::Transition;
 use super::store::BreakerStore;
 use crate::clock::{Clock, Timestamp};
@@ -31,6 +32,7 @@ pub struct Breakers {
     store: Option<Arc<dyn BreakerStore>>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
+    outbox: Arc<Outbox>,
     held: Mutex<Held>,
 }
 
@@ -44,7 +46,7 @@ impl Breakers {
     /// Without a store every breaker is this process' own.
     #[must_use]
     pub fn new(store: Option<Arc<dyn BreakerStore>>, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Self {
-        Self { store, clock, ids, held: Mutex::default() }
+        Self { store, clock, ids, outbox: Arc::default(), held: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -70,7 +72,14 @@ impl Breakers {
         let number = u32::try_from(held.breakers.len()).unwrap_or(u32::MAX);
         let tools = (Arc::clone(&self.clock), Arc::clone(&self.ids));
         let settings = settings.unwrap_or_else(usual);
-        let breaker = Arc::new(Breaker::new(number, id.clone(), settings, tools, self.store.clone()));
+        let breaker = Arc::new(Breaker::new(
+            number,
+            id.clone(),
+            settings,
+            tools,
+            self.store.clone(),
+            Arc::clone(&self.outbox),
+        ));
         held.numbers.insert(id, number);
         held.breakers.push(Arc::clone(&breaker));
         breaker
@@ -86,6 +95,12 @@ impl Breakers {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Breaker>> {
         self.lock().breakers.clone()
+    }
+
+    /// Where changes wait for an audit elsewhere.
+    #[must_use]
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     #[must_use]

@@ -57,6 +57,8 @@ pub enum Cause {
     TimeOver,
     /// The probes decided nothing in time.
     HalfOpenTooLong,
+    /// Most of the processes that call see it failing.
+    Quorum,
     /// Somebody said so.
     Command,
 }
@@ -74,6 +76,7 @@ impl Cause {
             Self::ProbesPassed => "probes_passed",
             Self::TimeOver => "time_over",
             Self::HalfOpenTooLong => "half_open_too_long",
+            Self::Quorum => "quorum",
             Self::Command => "command",
         }
     }
@@ -100,6 +103,16 @@ pub struct Lease {
     pub number: u32,
     /// When it counts for nothing any more.
     pub until: u64,
+}
+
+/// What one process thinks of what is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// The process, by a number of its own.
+    pub who: u64,
+    pub at: u64,
+    /// Whether its own results alone would open the circuit.
+    pub failing: bool,
 }
 
 /// A breaker's state: a plain value, which can be stored and compared.
@@ -130,6 +143,9 @@ pub struct State {
     pub started: u32,
     pub leases: Vec<Lease>,
     pub window: Window,
+    /// Of the processes that called lately, where they vote; only while it is closed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub votes: Vec<Vote>,
     pub last_failure_at: Option<u64>,
     pub opened_at: Option<u64>,
     pub closed_at: Option<u64>,

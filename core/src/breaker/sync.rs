@@ -5,10 +5,11 @@
 use std::task::{Poll, Waker};
 
 use super::audit::{Audit, Note};
-use super::held::{Begun, Breaker, Entry, Inner};
-use super::machine::{Applied, Event, Verdict, apply};
-use super::policy::Policy;
-use super::state::State;
+use super::cargo::Cargo;
+use super::held::{Begun, Breaker};
+use super::inner::Inner;
+use super::machine::{Applied, Event, Rejection, Verdict, apply};
+use super::state::{Mode, State};
 use super::store::{BreakerStore, Loaded, Stored, Write, Written};
 use crate::clock::Timestamp;
 use crate::error::{Effect, Error, Result};
@@ -25,23 +26,6 @@ impl Drop for Mark<'_> {
     }
 }
 
-/// What is to be carried.
-struct Cargo {
-    entries: Vec<Entry>,
-    /// Entries before this one are in it.
-    carried: u64,
-    /// What the store is thought to hold, if that is worth a try.
-    base: Option<Option<Stored>>,
-    policy: Policy,
-    stamp: String,
-    /// A write that may have been done after all.
-    tried: Option<(String, u64)>,
-    /// The state here, where it may be the one that counts.
-    fork: Option<(State, Vec<Audit>)>,
-    /// Whether the store held it once.
-    stood: bool,
-}
-
 impl Breaker {
     /// Refreshes the copy and carries the log: one round trip, more when another process writes at the same time.
     /// A second call meanwhile does nothing.
@@ -56,27 +40,26 @@ impl Breaker {
                 return Ok(());
             }
             inner.leaving = inner.next;
-            let cargo = inner.cargo(self.ids.operation());
-            inner.tried = Some((cargo.stamp.clone(), cargo.carried));
-            (store, cargo)
+            (store, inner.cargo(self.ids.operation()))
         };
         let _mark = Mark(self, |inner| {
             inner.syncing = false;
             inner.waiting.drain(..).for_each(Waker::wake);
         });
-        let sent = self.clock.now().0;
+        let (sent, unheard) = (self.clock.now().0, self.lock().unheard);
         let carried = cargo.carried;
-        let done = carry(&*store, &self.id, cargo, deadline).await;
+        let done = self.carry(&*store, cargo, deadline).await;
         let mut inner = self.lock();
         match done {
-            Ok((stored, now)) => {
+            Ok((stored, now, audit)) => {
+                self.outbox.post(&self.id, &audit);
                 inner.tried = None;
                 self.heard(&mut inner, sent, now);
                 inner.adopt(stored, carried);
                 Ok(())
             }
             Err(error) => {
-                inner.away = true;
+                inner.failed(unheard);
                 Err(error)
             }
         }
@@ -85,6 +68,7 @@ impl Breaker {
     /// Asks the store for leave to make a call: a probe of a half-open circuit, or a call of which only the store
     /// knows whether it may be made. At the most as many at a time ask as there may be probes.
     pub async fn acquire(&self, deadline: Timestamp) -> Begun {
+        let unheard = self.lock().unheard;
         // A probe of ours that has ended makes room for the next one.
         self.carried(deadline).await;
         let (store, base) = {
@@ -102,8 +86,14 @@ impl Breaker {
         match done {
             Ok(applied) => inner.begun(applied.verdict),
             Err(_) => {
-                inner.away = true;
-                self.begin_here(&mut inner, self.clock.now().0)
+                inner.failed(unheard);
+                let local = self.clock.now().0;
+                if inner.is_alone() || matches!(inner.state.mode, Mode::Closed | Mode::Disabled) {
+                    return self.begin_here(&mut inner, local);
+                }
+                let (mode, now) = (inner.state.mode, inner.now(local));
+                let retry_after_ms = inner.state.retry_after(now);
+                inner.begun(Verdict::Rejected(Rejection { mode, retry_after_ms }))
             }
         }
     }
@@ -113,7 +103,7 @@ impl Breaker {
     pub async fn command(&self, event: Event, note: Note, deadline: Timestamp) {
         let (shared, was_away) = {
             let inner = self.lock();
-            (self.shared(&inner).cloned(), inner.away)
+            (self.shared(&inner).cloned(), inner.is_away())
         };
         // What went on here while the store was away comes first.
         let is_back = !was_away || self.sync(deadline).await.is_ok();
@@ -125,7 +115,9 @@ impl Breaker {
         }
         let mut inner = self.lock();
         let now = inner.now(self.clock.now().0);
-        inner.away = self.shared(&inner).is_some();
+        if self.shared(&inner).is_some() {
+            inner.unheard = inner.unheard.max(1);
+        }
         self.happen(&mut inner, event, now, &note);
     }
 
@@ -201,7 +193,7 @@ impl Breaker {
     pub fn is_active(&self, within_ms: u64) -> bool {
         let inner = self.lock();
         let used = self.clock.now().0.saturating_sub(inner.used_at) < within_ms;
-        self.shared(&inner).is_some() && (used || !inner.log.is_empty() && !inner.away)
+        self.shared(&inner).is_some() && (used || !inner.log.is_empty())
     }
 
     /// One event, decided by what the store holds.
@@ -229,16 +221,59 @@ impl Breaker {
                 inner.adopt(seen, 0);
                 return Ok(applied);
             };
+            let audit = write.audit.clone();
             match store.transition(&self.id, write, deadline).await? {
                 Written::Done(stored, now) => {
                     let mut inner = self.lock();
                     self.heard(&mut inner, sent, now);
                     inner.adopt(Some(stored), 0);
+                    self.outbox.post(&self.id, &audit);
                     return Ok(applied);
                 }
                 Written::Changed(Loaded { stored, now }) => {
                     self.heard(&mut self.lock(), sent, now);
                     base = Some(stored);
+                }
+            }
+        }
+        Err(Error::unavailable("too many write at the same time", Effect::NotApplied))
+    }
+
+    /// Brings the store what happened here: what it then holds, its time, and the changes that this made.
+    async fn carry(
+        &self,
+        store: &dyn BreakerStore,
+        mut cargo: Cargo,
+        deadline: Timestamp,
+    ) -> Result<(Option<Stored>, u64, Vec<Audit>)> {
+        let mut time = 0;
+        for _ in 0..TRIES {
+            let seen = match cargo.base.take() {
+                Some(seen) => seen,
+                None => {
+                    let loaded = store.load(&self.id, deadline).await?;
+                    time = loaded.now;
+                    loaded.stored
+                }
+            };
+            let Some(write) = cargo.write(seen.clone()) else {
+                if time == 0 {
+                    // Nothing to write after all: then at least the copy is made fresh.
+                    continue;
+                }
+                return Ok((seen, time, cargo.settled));
+            };
+            // Should the answer be lost, the write is known again by its stamp.
+            self.lock().tried = Some(cargo.send(&write));
+            let audit = write.audit.clone();
+            match store.transition(&self.id, write, deadline).await? {
+                Written::Done(stored, now) => {
+                    cargo.settled.extend(audit);
+                    return Ok((Some(stored), now, cargo.settled));
+                }
+                Written::Changed(loaded) => {
+                    time = loaded.now;
+                    cargo.base = Some(loaded.stored);
                 }
             }
         }
@@ -269,94 +304,6 @@ impl Breaker {
         inner.offset = now.cast_signed().saturating_sub(middle.cast_signed());
         inner.loaded_at = local;
         inner.known = true;
-        inner.away = false;
-    }
-}
-
-impl Inner {
-    fn cargo(&self, stamp: String) -> Cargo {
-        let entries: Vec<Entry> = self.log.iter().cloned().collect();
-        let worth = self.known && !self.away && !entries.is_empty();
-        Cargo {
-            carried: self.next,
-            base: worth.then(|| self.base.clone()),
-            policy: self.policy.clone(),
-            stamp,
-            tried: self.tried.clone(),
-            fork: (self.away || self.base.is_some()).then(|| (self.state.clone(), self.unsaved.clone())),
-            stood: !self.away,
-            entries,
-        }
-    }
-}
-
-/// Brings the store what happened here; answers what it then holds.
-async fn carry(
-    store: &dyn BreakerStore,
-    id: &super::id::BreakerId,
-    mut cargo: Cargo,
-    deadline: Timestamp,
-) -> Result<(Option<Stored>, u64)> {
-    let mut time = 0;
-    for _ in 0..TRIES {
-        let seen = match cargo.base.take() {
-            Some(seen) => seen,
-            None => {
-                let loaded = store.load(id, deadline).await?;
-                time = loaded.now;
-                loaded.stored
-            }
-        };
-        let Some(write) = cargo.write(seen.clone()) else {
-            if time == 0 {
-                // Nothing to write after all: then at least the copy is made fresh.
-                continue;
-            }
-            return Ok((seen, time));
-        };
-        match store.transition(id, write, deadline).await? {
-            Written::Done(stored, now) => return Ok((Some(stored), now)),
-            Written::Changed(loaded) => {
-                time = loaded.now;
-                cargo.base = Some(loaded.stored);
-            }
-        }
-    }
-    Err(Error::unavailable("too many write at the same time", Effect::NotApplied))
-}
-
-impl Cargo {
-    /// The later generation counts: what went on here while the store was away, or what went on there.
-    fn write(&mut self, seen: Option<Stored>) -> Option<Write> {
-        let done = |stored: &Stored, stamp: &str| stored.stamp.rsplit('.').next() == Some(stamp);
-        let tried = self.tried.take_if(|(stamp, _)| seen.as_ref().is_some_and(|stored| done(stored, stamp)));
-        if let Some((_, carried)) = tried {
-            // Its answer was lost, not the write.
-            self.entries.retain(|entry| entry.number >= carried);
-            self.stood = true;
-        }
-        if let Some((state, audit)) = &self.fork {
-            let there = seen.as_ref().map_or(0, |stored| stored.state.generation);
-            let lost = seen.is_none() && state.generation > 0;
-            if lost || (!self.stood && state.generation > there) {
-                return Some(Write {
-                    stamp: self.stamp.clone(),
-                    expected: seen,
-                    state: state.clone(),
-                    audit: audit.clone(),
-                });
-            }
-        }
-        let mut state = seen.as_ref().map(|stored| stored.state.clone()).unwrap_or_default();
-        let (mut audit, mut changed) = (Vec::new(), false);
-        for entry in &self.entries {
-            for _ in 0..entry.times {
-                let counted = (state.failures, state.successes);
-                let applied = apply(&self.policy, &mut state, entry.event, entry.at, entry.chance);
-                changed |= applied.verdict != Verdict::Ignored || !applied.transitions.is_empty();
-                audit.extend(Audit::entries(&applied, entry.event, counted, &state, &entry.note));
-            }
-        }
-        changed.then(|| Write { stamp: self.stamp.clone(), expected: seen, state, audit })
+        inner.unheard = 0;
     }
 }

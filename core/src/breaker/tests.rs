@@ -278,3 +278,36 @@ fn a_clock_that_is_set_back_does_not_hold_it_open() {
     run(&policy(), &mut state, Event::Tick, 5_600);
     assert_eq!(state.mode, HALF);
 }
+
+#[test]
+fn most_of_those_who_voted_lately_open_it() {
+    // (who, failing, at) in turn; the circuit opens with the last one, or not at all.
+    let none: &[(u64, bool, u64)] = &[];
+    for (name, votes, opens) in [
+        ("nobody", none, false),
+        ("the only one", &[(1, true, 0)], true),
+        ("half is not most", &[(1, false, 0), (2, true, 1)], false),
+        ("two of three", &[(1, false, 0), (2, false, 0), (3, true, 1), (1, true, 2)], true),
+        ("the same one again", &[(1, false, 0), (2, false, 0), (3, true, 1), (3, true, 2)], false),
+        ("who changed its mind", &[(1, false, 0), (2, true, 1), (2, false, 2), (3, true, 3)], false),
+        ("an old vote", &[(1, false, 0), (2, true, VOTE_MS)], true),
+        ("a vote that is almost old", &[(1, false, 0), (2, true, VOTE_MS - 1)], false),
+    ] {
+        let mut state = State::default();
+        for (place, &(who, failing, at)) in votes.iter().enumerate() {
+            let (_, moves) = run(&policy(), &mut state, Event::Vote { who, failing }, 1_000 + at);
+            let expected = opens && place + 1 == votes.len();
+            assert_eq!(moves, if expected { vec![(CLOSED, OPEN, Cause::Quorum)] } else { vec![] }, "{name}");
+        }
+        assert_eq!(state.votes.is_empty(), opens || votes.is_empty(), "{name}: an election is over once");
+    }
+    // Where it is not closed, or only counts, nobody votes.
+    for mode in [OPEN, HALF, Mode::Isolated, Mode::Disabled] {
+        let mut state = in_mode(&policy(), mode, 10_000);
+        let vote = Event::Vote { who: 1, failing: true };
+        assert_eq!(run(&policy(), &mut state, vote, 10_000), (Verdict::Ignored, vec![]));
+    }
+    let counts = Policy { metrics_only: true, ..policy() };
+    let vote = Event::Vote { who: 1, failing: true };
+    assert_eq!(run(&counts, &mut State::default(), vote, 1), (Verdict::Ignored, vec![]));
+}

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::list;
 use crate::breaker::{
-    Audit, Begun, Breaker, BreakerId, BreakerStore, Breakers, Command, Event, Note, Policy, Rate, Rejection,
-    Scope, Settings, Slow, Span, Standing, State,
+    Audit, Begun, Breaker, BreakerId, BreakerStore, Breakers, Command, Event, Note, Policy, Posted, Rate,
+    Rejection, Scope, Settings, Slow, Span, Standing, State,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Detail, Error, Result};
@@ -20,12 +20,16 @@ use crate::stores::invalid;
 
 /// How long the store is waited for, where a protected call may wait for it, in ms.
 const ASK_MS: u64 = 250;
+/// Changes that an audit is given at once.
+const CHANGES: usize = 100;
 
 /// The breakers of one store, as a face reaches them.
 pub struct BreakerDesk {
     breakers: Breakers,
     clock: Arc<dyn Clock>,
     timeout_ms: u64,
+    /// Tells the changes of this process from those of every other one.
+    process: u64,
 }
 
 impl BreakerDesk {
@@ -37,7 +41,8 @@ impl BreakerDesk {
         ids: Arc<dyn Ids>,
         timeout_ms: u64,
     ) -> Self {
-        Self { breakers: Breakers::new(store, Arc::clone(&clock), ids), clock, timeout_ms }
+        let process = ids.random();
+        Self { breakers: Breakers::new(store, Arc::clone(&clock), ids), clock, timeout_ms, process }
     }
 
     /// The breaker that a configuration names. One that is there already keeps its state.
@@ -72,6 +77,26 @@ impl BreakerDesk {
         format!("[{}]", items.collect::<Vec<_>>().join(","))
     }
 
+    /// From now on changes are kept for an audit, at most so many; beyond that the oldest become ranges.
+    pub fn keep_changes(&self, limit: usize) {
+        self.breakers.outbox().open(limit);
+    }
+
+    /// Changes that the audit has not got, the oldest first: a JSON array of number, stamp, id and entry.
+    #[must_use]
+    pub fn changes(&self) -> String {
+        let posted = self.breakers.outbox().batch(CHANGES);
+        let items = posted.iter().map(|Posted { number, id, entry }| {
+            format!("[{number},\"{:x}.{number}\",{},{}]", self.process, text(&id.text()), audit_json(entry))
+        });
+        format!("[{}]", items.collect::<Vec<_>>().join(","))
+    }
+
+    /// The audit has the changes up to this number.
+    pub fn changes_done(&self, number: u64) {
+        self.breakers.outbox().done(number);
+    }
+
     fn deadline(&self, ms: u64) -> Timestamp {
         self.clock.now().plus_ms(ms)
     }
@@ -94,7 +119,11 @@ impl BreakerDesk {
             }
             Op::BreakerExport => return self.export().await,
             Op::BreakerImport => return self.import(request).await,
-            Op::BreakerQuery | Op::BreakerEvents | Op::BreakerCount | Op::BreakerPrune => {
+            Op::BreakerQuery
+            | Op::BreakerEvents
+            | Op::BreakerCount
+            | Op::BreakerPrune
+            | Op::BreakerRecord => {
                 return Err(Error::new(
                     Code::Unsupported,
                     "only breakers in a SQL database have tables to ask",
@@ -225,6 +254,7 @@ fn settings_of_nothing() -> Settings {
 fn settings(config: &BreakerConfig) -> Settings {
     let scope = match config.scope {
         Some(ScopeName::Local) => Scope::Local,
+        Some(ScopeName::Quorum) => Scope::Quorum,
         Some(ScopeName::Shared) | None => Scope::Shared,
     };
     Settings { policy: policy(config), scope }
@@ -288,7 +318,6 @@ pub(super) fn or_null(number: Option<u64>) -> String {
 fn state_json(id: &BreakerId, standing: &Standing) -> String {
     let Standing { state, now, scope, away, .. } = standing;
     let id = id_json(id);
-    let shared = *scope == Scope::Shared;
     format!(
         "{{{},\"state\":\"{}\",\"generation\":{},\"scope\":\"{}\",\"storeAway\":{away},\"cause\":{},\
          \"retryAfterMs\":{},\"failureCount\":{},\"successCount\":{},\"since\":{},\"until\":{},\"openedAt\":{},\
@@ -296,7 +325,11 @@ fn state_json(id: &BreakerId, standing: &Standing) -> String {
         id.trim_start_matches('{').trim_end_matches('}'),
         state.mode.as_str(),
         state.generation,
-        if shared { "shared" } else { "local" },
+        match scope {
+            Scope::Local => "local",
+            Scope::Shared => "shared",
+            Scope::Quorum => "quorum",
+        },
         state.cause.map_or_else(|| "null".to_owned(), |cause| text(cause.as_str())),
         or_null(state.retry_after(*now)),
         state.failures,

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::breakers::{BreakerDesk, audit_json, id_json, or_null, whole};
 use super::list;
-use crate::breaker::{BreakerStore, Mode};
+use crate::breaker::{Audit, BreakerId, BreakerStore, Mode};
 use crate::clock::{Clock, Timestamp};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::Ids;
 use crate::operation::Operation;
 use crate::schema::{self, Input, TableFilter};
-use crate::sql::{BreakerRow, EventFilter, EventRow, RowFilter, SqlStore};
+use crate::sql::{BreakerRow, Change, EventFilter, EventRow, RowFilter, SqlStore};
 use crate::storage::Request;
 use crate::stores::invalid;
 
@@ -53,6 +53,9 @@ impl SqlDesk {
             request.operation,
             Op::BreakerQuery | Op::BreakerEvents | Op::BreakerCount | Op::BreakerPrune
         );
+        if request.operation == Op::BreakerRecord {
+            return self.record(request).await;
+        }
         if !asks {
             return self.desk.perform(request).await;
         }
@@ -87,6 +90,21 @@ impl SqlDesk {
                 Ok(format!("[{}]", self.store.prune(before.0, deadline).await?))
             }
         }
+    }
+
+    /// Writes down what another store's audit brings, as `BreakerDesk::changes` says it.
+    async fn record(&self, request: &Request) -> Result<String> {
+        let broken = || Error::internal("what is recorded is no list of changes");
+        let text = request.data.as_ref().ok_or_else(broken)?;
+        let given: Vec<(u64, String, String, Audit)> =
+            serde_json::from_str(&text.text).map_err(|_| broken())?;
+        let change = |(_, stamp, id, entry): (u64, String, String, Audit)| {
+            Some(Change { stamp, id: BreakerId::parse(&id)?, entry })
+        };
+        let changes: Option<Vec<Change>> = given.into_iter().map(change).collect();
+        let deadline = self.clock.now().plus_ms(self.timeout_ms);
+        self.store.record(changes.ok_or_else(broken)?, deadline).await?;
+        Ok("[]".to_owned())
     }
 }
 

@@ -49,6 +49,7 @@ pub enum PresetName {
 pub enum ScopeName {
     Local,
     Shared,
+    Quorum,
 }
 
 /// Which breaker, and how it is to be. What is absent comes from the preset.
@@ -143,7 +144,7 @@ pub fn breaker_config(input: Input<'_>) -> Result<BreakerConfig, Issues> {
                 seconds("probeLeaseSeconds"),
                 seconds("maxHalfOpenSeconds"),
                 optional("metricsOnly", Shape::Flag),
-                optional("scope", choice(&["local", "shared"])),
+                optional("scope", choice(&["local", "shared", "quorum"])),
                 optional("configured", Shape::Flag),
             ],
             strict: true,

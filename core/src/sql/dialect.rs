@@ -1,6 +1,6 @@
 //! What the databases say differently.
 
-use super::config;
+use super::trouble::config;
 use crate::error::Result;
 
 /// Whose SQL it is.

@@ -2,9 +2,10 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
+use super::Db;
 use super::dialect::Dialect;
-use super::{Db, translated};
-use crate::error::Result;
+use super::trouble::translated;
+use crate::error::{Effect, Result};
 
 /// The versions of the tables, in order: what each of them adds.
 fn versions(db: &Db) -> Vec<Vec<String>> {
@@ -28,27 +29,35 @@ fn versions(db: &Db) -> Vec<Vec<String>> {
         let there = if db.dialect == Dialect::MySql { "" } else { "IF NOT EXISTS " };
         format!("CREATE INDEX {there}{table}_{name} ON {table} ({columns})")
     };
-    vec![vec![
-        breaker,
-        event,
-        index(events, "of", "circuit_breaker_id, id"),
-        index(events, "at", "created_at"),
-        index(breakers, "state", "state"),
-    ]]
+    vec![
+        vec![
+            breaker,
+            event,
+            index(events, "of", "circuit_breaker_id, id"),
+            index(events, "at", "created_at"),
+            index(breakers, "state", "state"),
+        ],
+        vec![
+            // What an audit of breakers elsewhere wrote is known again by this.
+            format!("ALTER TABLE {events} ADD COLUMN stamp VARCHAR(64) NULL"),
+            format!("CREATE UNIQUE INDEX {events}_stamp ON {events} (stamp)"),
+        ],
+    ]
 }
 
 /// Applies what is missing, one process at a time.
-pub(super) async fn migrate(db: &Db, prefix: &str) -> Result<()> {
-    apply(db, prefix).await.map_err(|error| translated(&error, db.connections))
+pub(super) async fn migrate(db: &Db) -> Result<()> {
+    apply(db).await.map_err(|error| translated(&error, Effect::NotApplied))
 }
 
-async fn apply(db: &Db, prefix: &str) -> sqlx::Result<()> {
-    let table = format!("{prefix}circuit_breaker_migrations");
-    let mut connection = db.pool.acquire().await?;
+async fn apply(db: &Db) -> sqlx::Result<()> {
+    let table = format!("{}_versions", db.breakers);
+    // Not given back to the pool: whoever gives up half-way leaves no lock on a connection that others get.
+    let mut connection = db.pool.acquire().await?.detach();
     // MySQL ends a transaction with each change of a table: its lock belongs to the connection.
     if db.dialect == Dialect::MySql {
         let got =
-            sqlx::query("SELECT GET_LOCK('flowkeep_migrations', 10)").fetch_one(&mut *connection).await?;
+            sqlx::query("SELECT GET_LOCK('flowkeep_migrations', 10)").fetch_one(&mut connection).await?;
         if got.try_get::<i64, _>(0)? != 1 {
             return Err(sqlx::Error::PoolTimedOut);
         }
@@ -72,8 +81,6 @@ async fn apply(db: &Db, prefix: &str) -> sqlx::Result<()> {
         sqlx::query(AssertSqlSafe(noted)).bind(version).execute(&mut *transaction).await?;
     }
     transaction.commit().await?;
-    if db.dialect == Dialect::MySql {
-        sqlx::query("SELECT RELEASE_LOCK('flowkeep_migrations')").execute(&mut *connection).await?;
-    }
-    Ok(())
+    // With it goes the lock.
+    connection.close().await
 }

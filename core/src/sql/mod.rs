@@ -6,51 +6,122 @@
 mod dialect;
 mod migrate;
 mod query;
+mod record;
 mod store;
+mod trouble;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyPool, Connection as _};
-use tokio::sync::{mpsc, oneshot};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyPool, Connection as _};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::clock::{Clock, Timestamp};
-use crate::error::{Code, Detail, Effect, Error, Result};
+use crate::error::{Effect, Error, Result};
 use crate::run::Run;
 
 use dialect::Dialect;
+use trouble::{away, config, full, translated};
+
 pub use query::{BreakerRow, EventFilter, EventPage, EventRow, RowFilter};
+pub use record::Change;
 
 /// Connections of one store.
 pub const DEFAULT_CONNECTIONS: u32 = 5;
 /// How long a close waits for what is under way.
 const CLOSE: Duration = Duration::from_millis(500);
+/// Bytes of a prefix, and of a table's name with it: the shortest limit of a database is 63, for an index's name too.
+const LONGEST_PREFIX: usize = 32;
+const LONGEST_TABLE: usize = 52;
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
-type Job = Box<dyn FnOnce(Arc<Db>) -> Work + Send>;
+type Job = Box<dyn FnOnce(Arc<Db>, Arc<OnceCell<()>>) -> Work + Send>;
 
 /// How a store is opened.
 #[derive(Clone)]
 pub struct SqlOptions {
     pub url: String,
-    /// In front of both tables' names: letters, digits and `_`.
+    /// In front of the tables' names: letters, digits and `_`.
     pub prefix: String,
+    /// The tables' own names.
+    pub tables: Tables,
     pub connections: u32,
     /// How long opening it may take, migrations included.
     pub timeout_ms: u64,
 }
 
-/// The open database.
+/// How the tables are called, behind the prefix.
+#[derive(Debug, Clone)]
+pub struct Tables {
+    pub breakers: String,
+    pub events: String,
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self { breakers: "circuit_breakers".to_owned(), events: "circuit_breaker_events".to_owned() }
+    }
+}
+
+/// The open database, as one job holds it.
+#[derive(Clone)]
 struct Db {
     pool: AnyPool,
     dialect: Dialect,
     breakers: String,
     events: String,
     connections: u32,
+    /// As many jobs at a time as there are connections: so the pool is waited for only where it has to connect.
+    slots: Arc<Semaphore>,
+    stage: Arc<AtomicU8>,
+}
+
+/// How far a job got: what its deadline passing means.
+#[derive(Clone, Copy)]
+enum Stage {
+    /// All connections are in use.
+    Waiting,
+    /// The database is not reached.
+    Connecting,
+    /// Something may have been sent.
+    Working,
+}
+
+impl Db {
+    fn at(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Relaxed);
+    }
+
+    /// A connection of the job's own, and the right to have one.
+    async fn connection(&self) -> sqlx::Result<Connection> {
+        self.at(Stage::Waiting);
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
+        self.at(Stage::Connecting);
+        let connection = self.pool.acquire().await?;
+        self.at(Stage::Working);
+        Ok(Connection { connection, _slot: slot })
+    }
+
+    /// The deadline passed.
+    fn late(&self, effect: Effect) -> Error {
+        match self.stage.load(Ordering::Relaxed) {
+            stage if stage == Stage::Waiting as u8 => full(self.connections),
+            stage if stage == Stage::Connecting as u8 => away(Effect::NotApplied),
+            _ => Error::timeout(effect),
+        }
+    }
+}
+
+/// A connection while a job has it.
+struct Connection {
+    connection: PoolConnection<Any>,
+    _slot: OwnedSemaphorePermit,
 }
 
 /// Keeps breakers in two tables, which people may query.
@@ -72,10 +143,7 @@ impl SqlStore {
     /// `STORAGE_CONFIG` for a URL or a prefix that can't be used.
     pub fn open(options: SqlOptions, clock: Arc<dyn Clock>) -> Result<Self> {
         let dialect = Dialect::of(&options.url)?;
-        let safe = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        if !options.prefix.bytes().all(safe) || options.prefix.len() > 32 {
-            return Err(config("prefix: at most 32 letters, digits and _"));
-        }
+        check_names(&options)?;
         let (sender, jobs) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new().name("flowkeep-sql".to_owned());
         let thread = thread.spawn(move || serve(&options, dialect, jobs));
@@ -92,11 +160,15 @@ impl SqlStore {
     {
         let left = Duration::from_millis(deadline.0.saturating_sub(self.clock.now().0));
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |db| {
+        let job: Job = Box::new(move |db, tables| {
             Box::pin(async move {
-                let done = tokio::time::timeout(left, job(db)).await;
+                let work = async {
+                    tables.get_or_try_init(|| migrate::migrate(&db)).await?;
+                    job(Arc::clone(&db)).await
+                };
+                let done = tokio::time::timeout(left, work).await;
                 // Who asked may have gone.
-                let _ = answer.send(done.unwrap_or_else(|_| Err(Error::timeout(effect))));
+                let _ = answer.send(done.unwrap_or_else(|_| Err(db.late(effect))));
             })
         });
         let sent = match &*self.jobs.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -134,24 +206,30 @@ fn serve(options: &SqlOptions, dialect: Dialect, mut jobs: mpsc::UnboundedReceiv
             Ok(pool) => pool,
             Err(_) => return,
         };
-        let db = Arc::new(Db {
+        let db = Db {
             pool: pool.clone(),
             dialect,
-            breakers: format!("{}circuit_breakers", options.prefix),
-            events: format!("{}circuit_breaker_events", options.prefix),
+            breakers: format!("{}{}", options.prefix, options.tables.breakers),
+            events: format!("{}{}", options.prefix, options.tables.events),
             connections: options.connections,
-        });
-        let ready = Arc::new(tokio::sync::OnceCell::new());
-        let (prefix, mut under_way) = (options.prefix.clone(), tokio::task::JoinSet::new());
+            slots: Arc::new(Semaphore::new(options.connections as usize)),
+            stage: Arc::default(),
+        };
+        let tables = Arc::new(OnceCell::new());
+        let mut under_way = tokio::task::JoinSet::new();
         while let Some(job) = jobs.recv().await {
             while under_way.try_join_next().is_some() {}
-            let (db, ready, prefix) = (Arc::clone(&db), Arc::clone(&ready), prefix.clone());
-            under_way.spawn(async move {
-                // A failure is met again by the job itself, which tells it.
-                let _: std::result::Result<&(), Error> =
-                    ready.get_or_try_init(|| migrate::migrate(&db, &prefix)).await;
-                job(db).await;
-            });
+            let own = |stage| Arc::new(Db { stage: Arc::new(AtomicU8::new(stage as u8)), ..db.clone() });
+            if !tables.initialized() {
+                // Whoever gives up waiting for the tables does not stop them from being made.
+                let (db, tables) = (own(Stage::Connecting), Arc::clone(&tables));
+                under_way.spawn(async move {
+                    // What fails is met again by the job itself, which tells it.
+                    let _: std::result::Result<&(), Error> =
+                        tables.get_or_try_init(|| migrate::migrate(&db)).await;
+                });
+            }
+            under_way.spawn(job(own(Stage::Connecting), Arc::clone(&tables)));
         }
         let _ = tokio::time::timeout(CLOSE, async {
             while under_way.join_next().await.is_some() {}
@@ -175,44 +253,23 @@ fn connect(options: &SqlOptions, dialect: Dialect) -> Result<AnyPool> {
                 connection.ping().await
             })
         });
-    pool.connect_lazy(&dialect.url(&options.url)).map_err(|error| translated(&error, options.connections))
+    pool.connect_lazy(&dialect.url(&options.url)).map_err(|error| translated(&error, Effect::NotApplied))
 }
 
-fn config(what: &str) -> Error {
-    Error::new(Code::Config, what)
-}
-
-/// An error of the database in the terms of the contract. Its text may hold a URL or a value: only its kind is told.
-fn translated(error: &sqlx::Error, connections: u32) -> Error {
-    use sqlx::Error as Sql;
-    match error {
-        Sql::PoolTimedOut => {
-            let mut full = Error::new(Code::Capacity, "no connection to the database was free in time");
-            full.retryable = true;
-            full.with(Detail { limit: Some(u64::from(connections)), ..Detail::default() })
-        }
-        Sql::PoolClosed => Error::closed(),
-        Sql::Configuration(_) => config("the database URL can't be used"),
-        Sql::Database(told) => match told.code().as_deref() {
-            // Wrong password, no such role, no such database; the same of MySQL.
-            Some("28P01" | "28000" | "3D000" | "42501" | "42000") => {
-                config("the database refuses these credentials, or has no such database")
-            }
-            Some("57P01" | "57P02" | "57P03" | "53300" | "08004" | "08006") => away(),
-            Some(code) => Error::internal(format!("the database answered {code}")),
-            None => Error::internal("the database answered with an error"),
-        },
-        Sql::Io(_) | Sql::Tls(_) | Sql::Protocol(_) | Sql::WorkerCrashed => away(),
-        _ => Error::internal("the database's answer can't be read"),
+/// Letters, digits and `_`, and not longer than any database takes with what is put behind it.
+fn check_names(SqlOptions { prefix, tables, .. }: &SqlOptions) -> Result<()> {
+    let safe = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if !safe(prefix) || prefix.len() > LONGEST_PREFIX {
+        return Err(config("prefix: at most 32 letters, digits and _"));
     }
-}
-
-fn away() -> Error {
-    Error::unavailable("the database can't be reached", Effect::NotApplied)
-}
-
-/// Whether the same transaction may succeed when it is tried again: deadlocks, serialization failures, busy files.
-fn is_worth_a_try(error: &sqlx::Error) -> bool {
-    let sqlx::Error::Database(told) = error else { return false };
-    matches!(told.code().as_deref(), Some("40001" | "40P01" | "1213" | "1205" | "5" | "6" | "261" | "517"))
+    for name in [&tables.breakers, &tables.events] {
+        let starts = name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+        if !starts || !safe(name) || prefix.len() + name.len() > LONGEST_TABLE {
+            return Err(config("tables: letters, digits and _, no digit first, at most 52 with the prefix"));
+        }
+    }
+    if tables.breakers.eq_ignore_ascii_case(&tables.events) {
+        return Err(config("tables: two of them can't have one name"));
+    }
+    Ok(())
 }

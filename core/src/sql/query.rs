@@ -4,6 +4,7 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Any, AssertSqlSafe, Row as _};
 
 use super::store::id_of;
+use super::trouble::failed;
 use super::{Db, SqlStore};
 use crate::breaker::{Audit, BreakerId, Mode};
 use crate::clock::Timestamp;
@@ -134,7 +135,8 @@ impl SqlStore {
 impl Db {
     async fn fetch(&self, text: &str, values: Vec<Value>) -> Result<Vec<AnyRow>> {
         let query = filled(sqlx::query(AssertSqlSafe(self.dialect.sql(text))), values);
-        query.fetch_all(&self.pool).await.map_err(|error| self.failed(&error))
+        let mut held = self.connection().await.map_err(|error| failed(&error))?;
+        query.fetch_all(&mut *held.connection).await.map_err(|error| failed(&error))
     }
 
     async fn rows(&self, filter: RowFilter) -> Result<Vec<BreakerRow>> {
@@ -153,7 +155,7 @@ impl Db {
             int = self.dialect.integer(),
         );
         let rows = self.fetch(&text, wanted.values).await?;
-        rows.iter().map(|row| row_of(row).map_err(|error| self.failed(&error))).collect()
+        rows.iter().map(|row| row_of(row).map_err(|error| failed(&error))).collect()
     }
 
     fn wanted(&self, filter: &EventFilter) -> Where {
@@ -193,7 +195,7 @@ impl Db {
         );
         let rows = self.fetch(&text, wanted.values).await?;
         let count = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>("number"));
-        count.map(i64::unsigned_abs).map_err(|error| self.failed(&error))
+        count.map(i64::unsigned_abs).map_err(|error| failed(&error))
     }
 
     async fn prune(&self, before: u64) -> Result<u64> {
@@ -204,13 +206,19 @@ impl Db {
         );
         let mut gone = 0;
         loop {
-            let query = filled(sqlx::query(AssertSqlSafe(self.dialect.sql(&text))), vec![number(before)]);
-            let done = query.execute(&self.pool).await.map_err(|error| self.failed(&error))?;
-            gone += done.rows_affected();
-            if done.rows_affected() < BATCH.unsigned_abs() {
+            // A batch is a transaction: others write between two of them.
+            let rows = self.again(Effect::Unknown, || self.prune_some(&text, before)).await?;
+            gone += rows;
+            if rows < BATCH.unsigned_abs() {
                 return Ok(gone);
             }
         }
+    }
+
+    async fn prune_some(&self, text: &str, before: u64) -> sqlx::Result<u64> {
+        let query = filled(sqlx::query(AssertSqlSafe(self.dialect.sql(text))), vec![number(before)]);
+        let mut held = self.connection().await?;
+        Ok(query.execute(&mut *held.connection).await?.rows_affected())
     }
 }
 

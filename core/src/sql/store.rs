@@ -1,10 +1,12 @@
 //! Load, transition, history: the seam of breakers over two tables.
 
+use std::future::Future;
 use std::time::Duration;
 
-use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
+use sqlx::{Any, AssertSqlSafe, Connection as _, Row as _, Transaction};
 
-use super::{Db, SqlStore, is_worth_a_try, translated};
+use super::trouble::{failed, is_worth_a_try, translated};
+use super::{Db, SqlStore};
 use crate::breaker::{Audit, BreakerId, BreakerStore, Loaded, State, Stored, Write, Written};
 use crate::clock::Timestamp;
 use crate::error::{Effect, Error, Result};
@@ -48,10 +50,6 @@ impl BreakerStore for SqlStore {
 }
 
 impl Db {
-    pub(super) fn failed(&self, error: &sqlx::Error) -> Error {
-        translated(error, self.connections)
-    }
-
     async fn load(&self, id: &BreakerId) -> Result<Loaded> {
         let (name, scope) = columns(id);
         let text = format!(
@@ -62,7 +60,8 @@ impl Db {
             self.breakers,
         );
         let row = sqlx::query(AssertSqlSafe(self.dialect.sql(&text))).bind(name).bind(scope);
-        let row = row.fetch_one(&self.pool).await.map_err(|error| self.failed(&error))?;
+        let mut held = self.connection().await.map_err(|error| failed(&error))?;
+        let row = row.fetch_one(&mut *held.connection).await.map_err(|error| failed(&error))?;
         let read = || -> sqlx::Result<_> {
             Ok((
                 row.try_get::<i64, _>("now")?,
@@ -71,7 +70,7 @@ impl Db {
                 row.try_get::<Option<String>, _>("data")?,
             ))
         };
-        let (now, version, stamp, data) = read().map_err(|error| self.failed(&error))?;
+        let (now, version, stamp, data) = read().map_err(|error| failed(&error))?;
         let stored = match (version, stamp, data) {
             (Some(version), Some(stamp), Some(data)) => {
                 let state: State = serde_json::from_str(&data)
@@ -87,24 +86,36 @@ impl Db {
         let version = write.expected.as_ref().map_or(1, |stored| stored.version + 1);
         let stamp = format!("{version}.{}", write.stamp);
         let stored = Stored { version, stamp, audited: 0, state: write.state.clone() };
-        for tried in 1.. {
-            match self.put(id, write, &stored).await {
-                Ok(Some(now)) => return Ok(Written::Done(stored, now)),
-                Ok(None) => return self.load(id).await.map(Written::Changed),
+        match self.again(Effect::Unknown, || self.put(id, write, &stored)).await? {
+            Some(now) => Ok(Written::Done(stored, now)),
+            None => self.load(id).await.map(Written::Changed),
+        }
+    }
+
+    /// Does a transaction, again and again while others only got in its way.
+    pub(super) async fn again<T, Fut>(&self, effect: Effect, transaction: impl Fn() -> Fut) -> Result<T>
+    where
+        Fut: Future<Output = sqlx::Result<T>>,
+    {
+        let mut tried = 1;
+        loop {
+            match transaction().await {
+                Ok(done) => return Ok(done),
                 Err(error) if is_worth_a_try(&error) && tried < TRIES => {
                     // Later each time, and not at the same time as the other one.
                     let wait = u64::from(tried) * 5 + u64::from(std::process::id() % 7);
                     tokio::time::sleep(Duration::from_millis(wait)).await;
+                    tried += 1;
                 }
-                Err(error) => return Err(self.failed(&error)),
+                Err(error) => return Err(translated(&error, effect)),
             }
         }
-        Err(Error::internal("a transaction was tried without an end"))
     }
 
     /// The transaction: the row, if it is what was expected, and its events. The time, or nothing when it is not.
     async fn put(&self, id: &BreakerId, write: &Write, stored: &Stored) -> sqlx::Result<Option<u64>> {
-        let mut transaction = self.pool.begin().await?;
+        let mut held = self.connection().await?;
+        let mut transaction = held.connection.begin().await?;
         let done = match &write.expected {
             Some(before) => self.replace(&mut transaction, id, stored, &before.stamp).await?,
             None => self.insert(&mut transaction, id, stored).await?,
@@ -135,7 +146,7 @@ impl Db {
         Ok(Some(now.unsigned_abs()))
     }
 
-    async fn replace(
+    pub(super) async fn replace(
         &self,
         transaction: &mut Transaction<'_, Any>,
         id: &BreakerId,
@@ -155,7 +166,7 @@ impl Db {
         Ok(query.execute(&mut **transaction).await?.rows_affected() == 1)
     }
 
-    async fn insert(
+    pub(super) async fn insert(
         &self,
         transaction: &mut Transaction<'_, Any>,
         id: &BreakerId,
@@ -188,7 +199,8 @@ impl Db {
             self.breakers
         );
         let rows = sqlx::query(AssertSqlSafe(self.dialect.sql(&text))).bind(name).bind(scope);
-        let rows = rows.fetch_all(&self.pool).await.map_err(|error| self.failed(&error))?;
+        let mut held = self.connection().await.map_err(|error| failed(&error))?;
+        let rows = rows.fetch_all(&mut *held.connection).await.map_err(|error| failed(&error))?;
         let entry =
             |row: &sqlx::any::AnyRow| serde_json::from_str(&row.try_get::<String, _>("metadata").ok()?).ok();
         Ok(rows.iter().filter_map(entry).collect())
@@ -196,8 +208,9 @@ impl Db {
 
     async fn ids(&self) -> Result<Vec<BreakerId>> {
         let text = format!("SELECT name, scope FROM {} ORDER BY name, scope", self.breakers);
-        let rows = sqlx::query(AssertSqlSafe(text)).fetch_all(&self.pool).await;
-        let rows = rows.map_err(|error| self.failed(&error))?;
+        let mut held = self.connection().await.map_err(|error| failed(&error))?;
+        let rows = sqlx::query(AssertSqlSafe(text)).fetch_all(&mut *held.connection).await;
+        let rows = rows.map_err(|error| failed(&error))?;
         let id = |row: &sqlx::any::AnyRow| {
             id_of(&row.try_get::<String, _>("name").ok()?, &row.try_get::<String, _>("scope").ok()?)
         };

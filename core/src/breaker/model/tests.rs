@@ -7,6 +7,7 @@ use super::*;
 const CLOSED: Mode = Mode::Closed;
 const OPEN: Mode = Mode::Open;
 const HALF: Mode = Mode::HalfOpen;
+const VOTERS: u64 = 4;
 
 /// The same contract, written down as plainly as it goes: everything is remembered and looked through again.
 #[derive(Debug, Default)]
@@ -17,6 +18,7 @@ struct Naive {
     streak: u32,
     now: u64,
     results: Vec<(u64, bool, bool)>,
+    votes: Vec<(u64, u64, bool)>,
     /// When it ends, whether it has ended, whether well.
     probes: Vec<(u64, bool)>,
     passed: usize,
@@ -27,6 +29,7 @@ impl Naive {
         (self.mode, self.until, self.passed) = (mode, until, 0);
         self.generation += 1;
         self.probes.clear();
+        self.votes.clear();
         if mode == CLOSED {
             self.results.clear();
             self.streak = 0;
@@ -111,6 +114,7 @@ impl Naive {
                     self.open(policy);
                 }
             }
+            Event::Vote { who, failing } => self.vote(policy, who, failing),
             Event::Command(command) => self.command(policy, command),
             Event::Tick => {}
         }
@@ -153,6 +157,23 @@ impl Naive {
                 self.go(CLOSED, None);
             }
             self.new_wave(policy);
+        }
+    }
+
+    fn vote(&mut self, policy: &Policy, who: u64, failing: bool) {
+        if self.mode != CLOSED {
+            return;
+        }
+        self.votes.push((who, self.now, failing));
+        // Of each the last one, if it is not too old.
+        let last = |who: u64| self.votes.iter().rfind(|vote| vote.0 == who);
+        let votes: Vec<bool> = (0..VOTERS)
+            .filter_map(last)
+            .filter(|vote| vote.1 + VOTE_MS > self.now)
+            .map(|vote| vote.2)
+            .collect();
+        if votes.iter().filter(|failing| **failing).count() as f64 > votes.len() as f64 / 2.0 {
+            self.open(policy);
         }
     }
 
@@ -208,7 +229,8 @@ fn random_event(rng: &mut Rng, permits: &mut Vec<Permit>, fail: f64) -> Event {
             let permit = if rng.u8(0..8) == 0 { permits[place] } else { permits.swap_remove(place) };
             Event::Report(permit, Outcome { failed: rng.f64() < fail, slow: rng.u8(0..6) == 0 })
         }
-        85..89 if !permits.is_empty() => Event::Release(permits.swap_remove(rng.usize(0..permits.len()))),
+        85..88 if !permits.is_empty() => Event::Release(permits.swap_remove(rng.usize(0..permits.len()))),
+        88 => Event::Vote { who: rng.u64(0..VOTERS), failing: rng.f64() < fail },
         89 => Event::Trip,
         90 => Event::Command(Command::Open { for_ms: some_ms(rng) }),
         91 => Event::Command(Command::Isolate { for_ms: some_ms(rng) }),
