@@ -57,6 +57,8 @@ export {
 export type { Queue } from './queue.js'
 export type * from './queue-types.js'
 export { type RecordedCommand, recordChain } from './recorder.js'
+export type { RequestLog } from './request-log.js'
+export type * from './request-log-types.js'
 export type { Resilience } from './resilience.js'
 export { schemas } from './schemas.js'
 export type { History, ServiceView, Table } from './service.js'

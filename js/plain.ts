@@ -7,6 +7,7 @@ import { Collection, type CollectionShape } from './collection.js'
 import { KeyValues } from './kv.js'
 import type { Notices } from './notices.js'
 import { Queue } from './queue.js'
+import { RequestLog } from './request-log.js'
 import { ServiceView } from './service.js'
 import { Streams } from './streams.js'
 
@@ -17,6 +18,7 @@ export abstract class PlainBase extends AwayBase {
   #cache: Cache | undefined
   #kv: KeyValues | undefined
   #streams: Streams | undefined
+  #requestLog: RequestLog | undefined
   readonly #services = new Map<string, ServiceView>()
 
   /** @internal */
@@ -59,6 +61,12 @@ export abstract class PlainBase extends AwayBase {
   get streams(): Streams {
     this.#streams ??= new Streams(this.#calls)
     return this.#streams
+  }
+
+  /** Requests that were served. */
+  get requestLog(): RequestLog {
+    this.#requestLog ??= new RequestLog(this.#calls)
+    return this.#requestLog
   }
 
   /** A collection of records, by its name and by the fields that its records are found by. Nothing is stored by asking. */

@@ -44,6 +44,7 @@ import type {
   Swept,
 } from './life-types.js'
 import type { Queue } from './queue.js'
+import type { RequestLog } from './request-log.js'
 import type { ServiceView } from './service.js'
 import type { Streams } from './streams.js'
 import type { Subscription } from './subscription.js'
@@ -253,6 +254,7 @@ export interface IStorage<T extends Typing = Typing> {
   service(name: string): ServiceView
   readonly queue: Queue
   readonly streams: Streams
+  readonly requestLog: RequestLog
   readonly cache: Cache
 
   readonly kv: KeyValues

@@ -20,6 +20,7 @@ import { queries } from './queries.js'
 import { queue } from './queue.js'
 import { records } from './records.js'
 import { replay } from './replay.js'
+import { requestLog } from './request-log.js'
 import { rollup } from './rollup.js'
 import { service } from './service.js'
 import { sessions } from './sessions.js'
@@ -55,6 +56,7 @@ export function testStorage(subject: Subject): void {
     queue(subject)
     cache(subject)
     streamsOf(subject)
+    requestLog(subject)
     keyValues(subject)
     service(subject)
     collections(subject)

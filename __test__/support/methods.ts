@@ -56,4 +56,12 @@ export const plainMethods: readonly Method[] = [
   read('streams.length', (s, _, options) => s.streams.length('methods', options)),
   write('streams.createGroup', (s, _, options) => s.streams.createGroup('methods', 'g', options)),
   write('streams.ack', (s, _, options) => s.streams.ack('methods', 'g', '1-1', options)),
+  write('requestLog.record', (s, _, options) =>
+    s.requestLog.record(
+      { ip: '::1', host: 'h', method: 'GET', path: '/', status: 200, durationMs: 1 },
+      options,
+    ),
+  ),
+  read('requestLog.search', (s, _, options) => s.requestLog.search({ host: 'h' }, options)),
+  read('requestLog.hourly', (s, _, options) => s.requestLog.hourly({}, options)),
 ]

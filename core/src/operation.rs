@@ -30,7 +30,7 @@ macro_rules! operations {
             #[must_use]
             pub fn waits(self) -> bool {
                 const WAITING: &[&str] =
-                    &["subscribe", "queue.take", "streams.read", "streams.readGroup", "streams.take"];
+                    &["subscribe", "queue.take", "streams.read", "streams.readGroup", "streams.take", "requestLog.follow"];
                 WAITING.contains(&self.name())
             }
 
@@ -181,6 +181,14 @@ operations! {
         StreamTake "streams.take" "",
         StreamLeave "streams.leave" "",
         StreamDeadLetters "streams.deadLetters" "",
+    }
+    RequestLog {
+        LogRecord "requestLog.record" "",
+        LogSearch "requestLog.search" "",
+        LogHourly "requestLog.hourly" "",
+        LogPercentiles "requestLog.percentiles" "",
+        LogFollow "requestLog.follow" "",
+        LogRebuild "requestLog.rebuild" "",
     }
     Services {
         TableSet "table.set" "",

@@ -243,6 +243,7 @@ impl Storage {
         match area {
             Area::Collections => Box::pin(self.perform_collection(request)).await,
             Area::Streams => Box::pin(self.perform_stream(request)).await,
+            Area::RequestLog => Box::pin(self.perform_log(request)).await,
             Area::Kv => Box::pin(self.perform_kv(request)).await,
             Area::Breakers => self.breakers.perform(request).await,
             Area::Life => self.perform_life(request).await,

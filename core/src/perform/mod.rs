@@ -9,6 +9,7 @@ mod kv;
 mod life;
 mod queues;
 mod records;
+mod request_log;
 mod resilience;
 mod services;
 #[cfg(feature = "sql")]

@@ -25,6 +25,7 @@ mod name;
 mod options;
 mod plain;
 mod query;
+mod request_log;
 mod resilience;
 mod scan;
 mod service;
@@ -58,6 +59,7 @@ pub use plain::{
     KEY_CODE_POINTS, NAME_CODE_POINTS, PlainFor, PlainOptions, TOKEN_CODE_POINTS, json_value, plain_options,
 };
 pub use query::{Queried, RecordsQuery, records_query};
+pub use request_log::{LogEntry, LogQuery, LogSpan, log_entry, log_query, log_span};
 pub use resilience::{
     BreakerOptions, ChaosOptions, FsyncOption, JournalOptions, OnConflict, OnUnavailable, ResilienceOptions,
     RetryOptions,

@@ -32,6 +32,7 @@ mod queues;
 mod record;
 mod redo;
 mod replay;
+mod request_log;
 mod rollup;
 mod sessions;
 mod settle;

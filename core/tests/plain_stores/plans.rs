@@ -1,52 +1,22 @@
-//! Random programs of calls on queues, the cache, streams, tables and histories are answered alike on memory, on Redis and
-//! on a Cluster.
+//! Programs of calls, drawn by chance.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that can't go on fails"
-)]
-
-#[path = "support/carrier.rs"]
-mod carrier;
-mod support;
-
-use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
-
-use carrier::Carrier;
 use fastrand::Rng;
-use flowkeep_core::backend::Backend;
-use flowkeep_core::error::Error;
-use flowkeep_core::redis::Redis;
-use flowkeep_core::storage::Storage;
+use flowkeep_core::clock::{Clock, SystemClock, Timestamp};
 use serde_json::{Value, json};
 
-const CALLS: usize = 40;
+use super::{Names, Planned};
 
-/// A call as text: its name, what it is about, its data, its options.
-struct Planned {
-    name: &'static str,
-    about: Value,
-    data: Option<Value>,
-    options: Value,
-}
-
-/// One storage's names for what a program names by number: leases, tokens, ids.
-#[derive(Default)]
-struct Names {
-    leases: Vec<(String, String)>,
-    tokens: Vec<(String, String)>,
-    entries: Vec<(String, String)>,
-}
-
-struct Programs {
+/// Makes calls by chance.
+pub struct Programs {
     rng: Rng,
     /// The latest place that an entry of a stream was given.
     place: u64,
     /// The call that has to come next.
     next: Option<Planned>,
+    /// When the program began.
+    began: Timestamp,
+    /// How many requests were logged.
+    logged: u64,
 }
 
 impl Programs {
@@ -72,20 +42,92 @@ impl Programs {
         if self.rng.bool() { json!({ "ttlSeconds": 3_600 }) } else { json!({}) }
     }
 
-    fn of_seed(seed: u64) -> Self {
-        Self { rng: Rng::with_seed(seed), place: 0, next: None }
+    pub fn of_seed(seed: u64) -> Self {
+        Self { rng: Rng::with_seed(seed), place: 0, next: None, began: SystemClock.now(), logged: 0 }
     }
 
-    fn plan(&mut self, names: &Names) -> Planned {
+    pub fn plan(&mut self, names: &Names) -> Planned {
         if let Some(next) = self.next.take() {
             return next;
         }
-        match self.rng.u8(0..6) {
+        match self.rng.u8(0..8) {
             0 => self.queue(names),
             1 => self.cache(names),
             2 => self.table(),
             3 => self.history(names),
+            4 | 5 => self.request_log(names),
             _ => self.stream(),
+        }
+    }
+
+    /// Some hours ago.
+    fn ago(&mut self) -> u64 {
+        self.began.0 - self.rng.u64(0..20) * 3_600_000
+    }
+
+    fn request_log(&mut self, names: &Names) -> Planned {
+        let planned = |name, data| Planned { name, about: json!(""), data: Some(data), options: json!({}) };
+        let (ip, host) = (self.of(&["10.0.0.1", "10.0.0.2", "::1"]), self.of(&["a.example", "B.example"]));
+        let (user, method) = (self.of(&["ada", "bob/"]), self.of(&["GET", "post"]));
+        let (since, until) = (Timestamp(self.ago() - 3_600_000), Timestamp(self.ago() + 3_600_000));
+        let span = json!({ "since": since.to_string(), "until": Timestamp(self.began.0).to_string() });
+        match self.rng.u8(0..10) {
+            0..=4 => {
+                self.logged += 1;
+                // No two at one instant: their order would be one of chance.
+                let at = Timestamp(self.ago() - self.logged * 7);
+                let path =
+                    self.of(&["/", "/users/42?x=1", "/users/ada", "/users/ada/keys/7", "/v1/a/b/c", "//v1/"]);
+                let status = *self.rng.choice([200, 301, 404, 500].iter()).unwrap();
+                let took = *self.rng.choice([0.0, 0.4, 12.5, 1_000.0, 1_000.5, 60_000.0].iter()).unwrap();
+                let mut entry = json!({ "ip": ip, "host": host, "method": method, "path": path, "status": status, "durationMs": took, "at": at.to_string() });
+                if self.rng.bool() {
+                    entry["user"] = json!(user);
+                    entry["details"] = json!({ "a": [] });
+                }
+                planned("requestLog.record", entry)
+            }
+            5 => {
+                let mut span = span;
+                span["host"] = json!(host);
+                planned("requestLog.hourly", span)
+            }
+            6 => planned("requestLog.percentiles", json!({ "until": span["until"] })),
+            7 if self.rng.u8(0..4) == 0 => planned("requestLog.rebuild", json!({})),
+            _ => {
+                let path = self.of(&[
+                    "/",
+                    "/users/*",
+                    "/users/**",
+                    "/users/7",
+                    "/*/ada",
+                    "/v1/a/:x/c",
+                    "/v1/a/b/c",
+                    "/**",
+                ]);
+                let mut query = json!({ "limit": self.rng.u64(1..5), "order": self.of(&["asc", "desc"]) });
+                let filters = [
+                    ("ip", json!(ip)),
+                    ("host", json!(host)),
+                    ("user", json!(user)),
+                    ("method", json!(method)),
+                    ("path", json!(path)),
+                    ("status", json!(404)),
+                    ("errors", json!(true)),
+                    ("slow", json!(true)),
+                    ("since", json!(since.to_string())),
+                    ("until", json!(until.to_string())),
+                ];
+                for (name, value) in filters {
+                    if self.rng.u8(0..5) == 0 {
+                        query[name] = value;
+                    }
+                }
+                if !names.logged.is_empty() && self.rng.bool() {
+                    query["cursor"] = json!(self.rng.usize(0..names.logged.len()));
+                }
+                planned("requestLog.search", query)
+            }
         }
     }
 
@@ -259,129 +301,4 @@ impl Programs {
             _ => planned("history.data", whole, None, json!({})),
         }
     }
-}
-
-impl Names {
-    /// The call in this storage's own names.
-    fn own(&self, call: &Planned) -> (Value, Option<Value>, Value) {
-        let (mut about, mut data, mut options) =
-            (call.about.clone(), call.data.clone(), call.options.clone());
-        if let Some(nth) = data.as_ref().and_then(|data| data.get("lease")).and_then(Value::as_u64) {
-            data = Some(json!(self.leases[nth as usize].1));
-        }
-        if let Some(nth) = about.get("id").and_then(Value::as_u64) {
-            about["id"] = json!(self.entries[nth as usize].1);
-        }
-        if let Some(nth) = options.get("token").and_then(Value::as_u64) {
-            options["token"] = json!(self.tokens[nth as usize].1);
-        }
-        (about, data, options)
-    }
-
-    /// What a storage answered without what only it could say.
-    fn seen(&mut self, call: &Planned, answer: Result<Value, Error>) -> Value {
-        match answer {
-            Err(error) => json!({ "error": error.code.as_str() }),
-            Ok(mut value) => {
-                let about = call.about.to_string();
-                if call.name == "queue.take"
-                    && let Some(lease) = value.get("lease").and_then(Value::as_str)
-                {
-                    self.leases.push((about, lease.to_owned()));
-                } else if let Some(token) = value.get("token").and_then(Value::as_str) {
-                    self.tokens.push((about, token.to_owned()));
-                } else if call.name == "history.record" {
-                    self.entries.push((about, value["id"].as_str().unwrap().to_owned()));
-                }
-                self.plain(&mut value);
-                value
-            }
-        }
-    }
-
-    /// Ids by their number; times and secrets of one storage by a word.
-    fn plain(&self, value: &mut Value) {
-        match value {
-            Value::Array(items) => items.iter_mut().for_each(|item| self.plain(item)),
-            Value::Object(fields) => {
-                for (name, value) in fields.iter_mut() {
-                    match (name.as_str(), value.as_str()) {
-                        ("lease" | "token", Some(_)) => *value = json!("a name"),
-                        ("id" | "cursor", Some(id)) if id.starts_with("req_") => {
-                            *value = json!(self.entries.iter().position(|(_, known)| known == id));
-                        }
-                        ("at" | "expiresAt" | "idleMs", _) if !value.is_null() => *value = json!("a time"),
-                        // When a consumer looks for what others left behind.
-                        ("cursor", Some(text)) if text.len() == 13 => *value = json!("a time"),
-                        _ => self.plain(value),
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-async fn run(storage: &Arc<Storage>, names: &mut Names, call: &Planned) -> Value {
-    let (about, data, options) = names.own(call);
-    let text = |value: &Value| value.to_string();
-    let data = data.as_ref().map(text).unwrap_or_default();
-    // The first argument is written as the face writes it: as JSON.
-    let answer =
-        support::call_about(storage, call.name, &about.to_string(), &data, &options.to_string()).await;
-    names.seen(call, answer)
-}
-
-/// Runs so many programs on memory and on another backend.
-async fn agree(programs: u64, other: impl AsyncFn() -> Arc<dyn Backend>) {
-    let seed = support::seed();
-    let mut met: BTreeMap<&'static str, HashSet<String>> = BTreeMap::new();
-    for number in 0..programs {
-        let memory = support::storage(support::memory(), "{}");
-        let redis = support::storage(other().await, "{}");
-        let (mut ours, mut theirs) = (Names::default(), Names::default());
-        let mut programs = Programs::of_seed(seed.wrapping_add(number));
-        for place in 0..CALLS {
-            let call = programs.plan(&ours);
-            let one = run(&memory, &mut ours, &call).await;
-            let other = run(&redis, &mut theirs, &call).await;
-            let Planned { name, about, data, options } = &call;
-            assert_eq!(
-                one, other,
-                "seed {seed} program {number} call {place}: {name} {about} {data:?} {options}"
-            );
-            met.entry(name).or_default().insert(one.to_string());
-        }
-    }
-    for (name, answers) in &met {
-        println!("{name}: {} different answers", answers.len());
-    }
-    if programs >= EVERY_CALL {
-        assert!(met.len() >= 42, "every call is met: {:?}", met.keys());
-        let refused = met.values().flatten().filter(|answer| answer.contains("error")).count();
-        assert!(refused >= 3, "full and closed queues, entries that are gone: {refused}");
-    }
-}
-
-/// So many programs meet every call.
-const EVERY_CALL: u64 = 50;
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_stores_of_plain_values_agree() {
-    agree(support::programs(2_500, 60), support::redis).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn they_agree_on_a_cluster() {
-    let Ok(url) = std::env::var("FLOWKEEP_TEST_CLUSTER_URL") else {
-        println!("no Cluster is named by FLOWKEEP_TEST_CLUSTER_URL: `npm test` starts one");
-        return;
-    };
-    let carrier = Carrier::new(&url);
-    let net = Arc::clone(&carrier.net);
-    let other = async || {
-        let redis = Redis::new(Arc::clone(&net) as _, &support::unique_prefix()).unwrap();
-        Arc::new(redis) as Arc<dyn Backend>
-    };
-    agree(support::programs(150, 5), other).await;
 }
