@@ -114,7 +114,7 @@ mod tests {
             let prefix = Pattern::new(pattern).prefix();
             assert!(prefix.is_none_or(|prefix| prefixes("/users/42").contains(&prefix)), "{pattern}");
         }
-        for pattern in ["/users", "/users/43", "/users/*/x", "/", "/Users/42", "/users/4*"] {
+        for pattern in ["/users", "/users/43", "/users/*/x", "/", "/USERS/42", "/users/4*"] {
             assert!(!fits(pattern, "/users/42"), "{pattern}");
         }
         assert!(fits("/", "") && fits("/users/**", "/users") && fits("/", "//?x"));
