@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import { openStorage } from './support/flowkeep.js'
-import { rawClient, redisUrl, sweep, uniquePrefix } from './support/redis.js'
+import { census, rawClient, redisUrl, sweep, uniquePrefix } from './support/redis.js'
 import { OwnServer } from './support/server.js'
 import { until } from './support/until.js'
 
@@ -158,5 +158,27 @@ it('opens for all when most of those who call see it failing', async () => {
     expect((await c.history()).map(({ event, cause }) => [event, cause])).toEqual([['opened', 'quorum']])
   } finally {
     await Promise.all(storages.map((storage) => storage.close()))
+  }
+})
+
+it('forgets a breaker that nobody uses after a week, but no order without an end', async () => {
+  const storage = await openStorage({ backend: 'redis', url: redisUrl(), prefix })
+  const breaker = storage.breakers.get('abandoned')
+  const life = async () => {
+    const [key, ...more] = (await census(client, prefix)).filter((one) => one.endsWith(':b:abandoned'))
+    expect([typeof key, more]).toEqual(['string', []])
+    return client.pttl(key ?? '')
+  }
+  try {
+    const day = 86_400_000
+    await breaker.open()
+    expect(await life()).toBeGreaterThan(6 * day)
+    expect(await life()).toBeLessThanOrEqual(8 * day)
+    await breaker.isolate()
+    expect(await life()).toBe(-1)
+    await breaker.reset()
+    expect(await life()).toBeGreaterThan(6 * day)
+  } finally {
+    await storage.close()
   }
 })

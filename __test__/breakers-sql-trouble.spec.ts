@@ -64,7 +64,7 @@ describe.each([
 ] as const)('a %s that is killed in the middle', (_, start) => {
   it('makes no call fail, and gets to know what happened meanwhile', async () => {
     const server = await start()
-    const breakers = new SqlBreakers({ url: server.url })
+    const breakers = new SqlBreakers({ url: server.url, timeoutMs: 20_000 })
     let again: Awaited<ReturnType<typeof start>> | undefined
     try {
       const breaker = breakers.get('upstream', { failureThreshold: 3, openSeconds: 600 })
@@ -74,9 +74,10 @@ describe.each([
       expect(await breaker.reset({ actor: 'ops' })).toMatchObject({ state: 'closed', storeAway: false })
       await server.crash()
       for (let n = 0; n < 20; n++) expect(await breaker.call(up)).toBe('up')
-      await expect(breakers.query()).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE', retryable: true })
+      const gone = breakers.query({ timeoutMs: 500 })
+      await expect(gone).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE', retryable: true })
       await fail(breaker, 3)
-      expect(await breaker.state()).toMatchObject({ state: 'open', storeAway: true })
+      expect(await breaker.state({ timeoutMs: 500 })).toMatchObject({ state: 'open', storeAway: true })
       await expect(breaker.call(up)).rejects.toMatchObject({ code: 'STORAGE_CIRCUIT_OPEN' })
       again = await until(
         () => start({ place: server }).catch(() => undefined),
@@ -85,7 +86,7 @@ describe.each([
       )
       const open = async () => {
         await breaker.call(up).catch(() => {})
-        return (await breakers.query({ state: 'open' }).catch(() => [])).length === 1
+        return (await breakers.query({ state: 'open', timeoutMs: 2_000 }).catch(() => [])).length === 1
       }
       await until(open, 'the table says that it is open', PATIENCE_MS)
       const { items } = await breakers.events()
