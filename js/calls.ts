@@ -20,6 +20,8 @@ const ID_TAGGED = 8
 const ERROR = 33
 /** The last digit: a record's text begins with one. */
 const NINE = 57
+/** The digit of a record that is worth holding. */
+const ONE = 49
 /** The answer for a record that is held as it is. */
 const UNCHANGED = '='
 
@@ -179,7 +181,7 @@ export class Calls {
     if (first > NINE) return revive(JSON.parse(text) as Json)
     const end = text.indexOf('\n')
     const record = revive(JSON.parse(text.slice(end + 1)) as Json) as object
-    if (id !== undefined && this.#held.isReadAgain(id)) {
+    if (first === ONE && id !== undefined) {
       this.#held.set(id, text.slice(0, end), record, text.length)
     }
     return record

@@ -20,8 +20,6 @@ interface Held {
  */
 export class HeldRecords {
   #young = new Map<string, Held>()
-  /** Ids of late that were read once: what is read once only need not be held. */
-  #once = new Set<string>()
   #old = new Map<string, Held>()
   #size = 0
 
@@ -34,14 +32,6 @@ export class HeldRecords {
       if (dates[at]?.getTime() !== times[at]) return undefined
     }
     return held
-  }
-
-  /** Whether this id was read lately: a record is held from its second reading on. */
-  isReadAgain(id: string): boolean {
-    if (this.#once.has(id)) return true
-    if (this.#once.size >= MOST) this.#once.clear()
-    this.#once.add(id)
-    return false
   }
 
   /** Holds a record. */

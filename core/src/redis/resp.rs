@@ -93,20 +93,29 @@ pub struct NotResp;
 
 /// Reads one reply from the beginning of `bytes`, and how many bytes it took; `None` while it is not whole.
 pub fn read(bytes: &[u8]) -> Result<Option<(Value, usize)>, NotResp> {
-    // The first pass builds nothing, so a long reply that comes in many pieces is not built many times.
-    let Some(len) = whole(bytes, 0)? else { return Ok(None) };
-    let mut rest = bytes.get(..len).ok_or(NotResp)?;
-    let value = build(&mut rest)?;
-    Ok(Some((value, len)))
+    // A list is looked through before anything is built, so a long one that comes in many pieces is not built many times.
+    if bytes.first() == Some(&b'*') && whole(bytes, 0)?.is_none() {
+        return Ok(None);
+    }
+    let mut rest = bytes;
+    Ok(build(&mut rest)?.map(|value| (value, bytes.len() - rest.len())))
 }
 
+/// The first line without its mark, and what it takes with its end.
 fn line(bytes: &[u8]) -> Option<(&[u8], usize)> {
-    let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
+    let end = bytes.iter().position(|byte| *byte == b'\r').filter(|end| bytes.get(end + 1) == Some(&b'\n'));
+    // A carriage return inside of a line: rare enough to be looked for slowly.
+    let end = end.or_else(|| bytes.windows(2).position(|pair| pair == b"\r\n"))?;
     Some((bytes.get(1..end)?, end + 2))
 }
 
 fn number(line: &[u8]) -> Result<i64, NotResp> {
     std::str::from_utf8(line).ok().and_then(|text| text.parse().ok()).ok_or(NotResp)
+}
+
+/// A length, which may also say that there is nothing.
+fn size(line: &[u8]) -> Result<Option<usize>, NotResp> {
+    number(line).map(|size| usize::try_from(size).ok())
 }
 
 /// The length of the reply at the beginning of `bytes`, if it is all there.
@@ -118,14 +127,11 @@ fn whole(bytes: &[u8], depth: u8) -> Result<Option<usize>, NotResp> {
     let Some((head, mut len)) = line(bytes) else { return Ok(None) };
     match mark {
         b'$' => {
-            let size = number(head)?;
-            if size >= 0 {
-                len += usize::try_from(size).map_err(|_| NotResp)? + 2;
-            }
+            len = len.saturating_add(size(head)?.map_or(0, |size| size.saturating_add(2)));
             Ok((bytes.len() >= len).then_some(len))
         }
         b'*' => {
-            for _ in 0..number(head)?.max(0) {
+            for _ in 0..size(head)?.unwrap_or(0) {
                 let Some(item) = whole(bytes.get(len..).unwrap_or_default(), depth + 1)? else {
                     return Ok(None);
                 };
@@ -137,27 +143,46 @@ fn whole(bytes: &[u8], depth: u8) -> Result<Option<usize>, NotResp> {
     }
 }
 
-fn build(rest: &mut &[u8]) -> Result<Value, NotResp> {
-    let mark = *rest.first().ok_or(NotResp)?;
-    let (head, len) = line(rest).ok_or(NotResp)?;
-    *rest = rest.get(len..).ok_or(NotResp)?;
-    let text = || String::from_utf8_lossy(head).into_owned();
-    match mark {
-        b'+' => Ok(Value::Status(SmolStr::new(std::str::from_utf8(head).unwrap_or_default()))),
-        b'-' => Ok(Value::Error(text())),
-        b':' => Ok(Value::Int(number(head)?)),
+/// Builds the reply at the beginning of `rest`, and moves on behind it; `None` while it is not whole.
+fn build(rest: &mut &[u8]) -> Result<Option<Value>, NotResp> {
+    let Some(mark) = rest.first() else { return Ok(None) };
+    if !b"+-:$*".contains(mark) {
+        return Err(NotResp);
+    }
+    let Some((head, len)) = line(rest) else { return Ok(None) };
+    let behind = rest.get(len..).unwrap_or_default();
+    let value = match mark {
+        b'+' => Value::Status(SmolStr::new(std::str::from_utf8(head).unwrap_or_default())),
+        b'-' => Value::Error(String::from_utf8_lossy(head).into_owned()),
+        b':' => Value::Int(number(head)?),
         b'$' => {
-            let Ok(size) = usize::try_from(number(head)?) else { return Ok(Value::Nil) };
-            let bulk = rest.get(..size).ok_or(NotResp)?.to_vec();
-            *rest = rest.get(size + 2..).ok_or(NotResp)?;
-            Ok(Value::Bulk(bulk))
+            let Some(size) = size(head)? else {
+                *rest = behind;
+                return Ok(Some(Value::Nil));
+            };
+            let (Some(bulk), Some(behind)) = (behind.get(..size), behind.get(size.saturating_add(2)..)) else {
+                return Ok(None);
+            };
+            *rest = behind;
+            return Ok(Some(Value::Bulk(bulk.to_vec())));
         }
         _ => {
-            let Ok(size) = usize::try_from(number(head)?) else { return Ok(Value::Nil) };
-            (0..size).map(|_| build(rest)).collect::<Result<_, _>>().map(Value::Array)
+            *rest = behind;
+            let Some(size) = size(head)? else { return Ok(Some(Value::Nil)) };
+            let mut items = Vec::with_capacity(size.min(MOST_ROOM));
+            for _ in 0..size {
+                let Some(item) = build(rest)? else { return Ok(None) };
+                items.push(item);
+            }
+            return Ok(Some(Value::Array(items)));
         }
-    }
+    };
+    *rest = behind;
+    Ok(Some(value))
 }
+
+/// Items of a list that room is made for at once.
+const MOST_ROOM: usize = 1_024;
 
 #[cfg(test)]
 mod tests {

@@ -84,13 +84,15 @@ impl Bases {
         alive.then_some(base.text)
     }
 
-    /// Keeps what was read, unless something newer is on its way.
-    pub fn seen(&self, tree: Tree, field: &Name, text: Text, until: Option<Until>) {
+    /// Keeps what was read, unless something newer is on its way. Whether just this was known already.
+    pub fn seen(&self, tree: Tree, field: &Name, text: Text, until: Option<Until>) -> bool {
         let place = (tree, field.clone());
-        let newer = self.texts.get(&place).is_some_and(|base| base.on_its_way == Some(self.epoch(tree)));
-        if !newer {
+        let known = self.texts.get(&place);
+        let again = known.as_ref().is_some_and(|base| base.text == text);
+        if known.is_none_or(|base| base.on_its_way != Some(self.epoch(tree))) {
             self.keep(place, self.base(text, None, until));
         }
+        again
     }
 
     /// Keeps a field of a tree that was just made: nothing else can be known of it.

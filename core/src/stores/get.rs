@@ -51,7 +51,7 @@ impl Stores {
     fn get<R: Record>(self: &Arc<Self>, call: Call, id: Id, field: Name, known: Option<&str>) -> Run<Found> {
         let query = Query::Record { key: tree_key(id.tree()), fields: vec![field.clone()] };
         let txn = Txn::read(id.tree().partition(), call.deadline, vec![query]);
-        let (stores, known) = (Arc::clone(self), known.map(Tag::new));
+        let (stores, known) = (Arc::clone(self), known.map(Tag::told));
         self.backend.run(txn).map(move |outcome| match outcome? {
             Outcome::Committed(replies) => {
                 let fields = settle::record(replies.into_iter().next())?;
@@ -75,15 +75,14 @@ impl Stores {
         let deadline = if R::TELLS_DEADLINE { until } else { Until::Never };
         let tag = fingerprint(head.stamp, deadline);
         // What does not come from the backend itself has to say so.
-        if known == Some(&tag) && provenance::latest() == Provenance::Backend {
+        if known.is_some_and(|known| known.same_as(&tag)) && provenance::latest() == Provenance::Backend {
             return Ok(Some(UNCHANGED.to_owned()));
         }
         self.checked::<R>(id, &text, head.body)?;
         let aside = head.aside(&id)?;
         let seen = Seen { id, version: head.version, body: head.body, aside: &aside, until };
-        let answer = tagged::<R>(&tag, &seen);
-        self.seen(id.tree(), field, Some(text), until);
-        Ok(Some(answer))
+        let again = self.seen(id.tree(), field, &text, until);
+        Ok(Some(tagged::<R>(&if again { tag.of_more() } else { tag }, &seen)))
     }
 
     /// Checks a text that comes from outside this process: what memory holds was written by us.
@@ -92,9 +91,9 @@ impl Stores {
         if is_right { Ok(()) } else { Stored::<R>::read(id, text).map(drop) }
     }
 
-    fn seen(&self, tree: Tree, field: &Name, text: Option<Arc<str>>, until: Until) {
-        if !self.backend.info().immediate {
-            self.bases.seen(tree, field, text, Some(until));
-        }
+    /// Whether a caller does well to hold the record: it was seen like this before, or is at hand anyway.
+    fn seen(&self, tree: Tree, field: &Name, text: &Arc<str>, until: Until) -> bool {
+        self.backend.info().immediate
+            || self.bases.seen(tree, field, Some(Arc::clone(text)), Some(until))
     }
 }

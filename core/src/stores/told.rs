@@ -74,16 +74,45 @@ pub(super) fn fingerprint(stamp: &str, until: Until) -> Tag {
     let bytes = stamp.bytes().chain(at);
     let hash = bytes
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    // A digit in front tells an answer with a record from every other one.
-    let mut text = [b'0'; 12];
+    let mut text = [READ_ONCE; 12];
     for (place, byte) in text.iter_mut().rev().take(11).enumerate() {
         *byte = digit((hash ^ (hash >> 7)) >> (5 * place));
     }
-    Tag::new(std::str::from_utf8(&text).unwrap_or_default())
+    Tag(text)
 }
 
-/// A record's tag. It is held in place.
-pub(super) type Tag = smol_str::SmolStr;
+/// A digit in front tells an answer with a record from every other one, and whether the record is worth holding: one that
+/// is another one at each reading is not.
+const READ_ONCE: u8 = b'0';
+const READ_MORE: u8 = b'1';
+
+/// A record's tag.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tag([u8; 12]);
+
+impl Tag {
+    /// The tag that a caller names.
+    pub fn told(text: &str) -> Self {
+        Self(text.as_bytes().try_into().unwrap_or_default())
+    }
+
+    /// Whether it is of the same record; its first digit does not matter.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.0.get(1..) == other.0.get(1..)
+    }
+
+    /// The tag of a record that is read more than once.
+    pub fn of_more(mut self) -> Self {
+        if let Some(first) = self.0.first_mut() {
+            *first = READ_MORE;
+        }
+        self
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
 
 /// The public JSON of a stored record.
 pub(super) fn public<R: Record>(seen: &Seen<'_>) -> String {
@@ -101,7 +130,7 @@ const ROOM_FOR_IDS: usize = 224;
 /// is told [`UNCHANGED`] instead of the same again.
 pub(super) fn tagged<R: Record>(tag: &Tag, seen: &Seen<'_>) -> String {
     let mut out = String::with_capacity(seen.body.len() + ROOM_FOR_IDS);
-    out.push_str(tag);
+    out.push_str(tag.as_str());
     out.push('\n');
     R::write(seen, &mut out);
     out
