@@ -12,6 +12,10 @@ mod sql;
 mod tasks;
 mod text;
 
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use flowkeep_core::operation::Operation;
 use flowkeep_core::schema::{self, Input, Limits, SchemaName};
 use napi_derive::napi;

@@ -6,7 +6,7 @@ use super::commands::{LINE_COMPANIONS, line_command, plain_command};
 use super::ear::payload;
 use super::gather::gather;
 use super::keys::Keys;
-use super::operand::{Operand, Operands, lend, number, own};
+use super::operand::{Operand, Operands, entry, lend, number};
 use super::question::question;
 use super::resp::Requests;
 use crate::command::{Command, Line};
@@ -134,37 +134,35 @@ fn command(requests: &mut Requests, name: &str, key: &str, operands: &Operands<'
 fn plain_effect<'a>(
     effect: &'a Effect,
     before: &[Effect],
-    mut put: impl FnMut(&'static str, &'a Key, Operands<'a>),
+    mut put: impl FnMut(&'static str, &'a Key, &[Operand<'a>]),
 ) {
     match effect {
         Effect::Open { key, until } => match until {
-            Until::Never => put("HSET", key, vec![lend("x"), lend("")]),
+            Until::Never => put("HSET", key, &[lend("x"), lend("")]),
             Until::At(at) => {
                 let at = number(at.0);
-                put("HSET", key, vec![lend("x"), at.clone()]);
-                put("PEXPIREAT", key, vec![at]);
+                put("HSET", key, &[lend("x"), at.clone()]);
+                put("PEXPIREAT", key, &[at]);
             }
         },
-        Effect::Put { key, field, text } => put("HSET", key, vec![lend(field), lend(text)]),
+        Effect::Put { key, field, text } => put("HSET", key, &[lend(field), lend(text)]),
         Effect::Drop { key, fields } => {
             for fields in fields.chunks(FIELDS_A_COMMAND) {
-                put("HDEL", key, fields.iter().map(|field| lend(field)).collect());
+                put("HDEL", key, &fields.iter().map(|field| lend(field)).collect::<Vec<_>>());
             }
         }
-        Effect::Delete { key } => put("UNLINK", key, Vec::new()),
-        Effect::Add { key, member, score } => put("ZADD", key, vec![number(*score), lend(member)]),
-        Effect::Lower { key, member, score } => {
-            put("ZADD", key, vec![lend("LT"), number(*score), lend(member)])
-        }
-        Effect::Remove { key, member } => put("ZREM", key, vec![lend(member)]),
+        Effect::Delete { key } => put("UNLINK", key, &[]),
+        Effect::Add { key, member, score } => put("ZADD", key, &[number(*score), lend(member)]),
+        Effect::Lower { key, member, score } => put("ZADD", key, &[lend("LT"), number(*score), lend(member)]),
+        Effect::Remove { key, member } => put("ZREM", key, &[lend(member)]),
         Effect::Append { key, text, feed, .. } => {
             let at = appended(key, before) + 1;
-            put("HSET", key, vec![lend("#"), number(at), own(format!("e{at}")), lend(text)]);
+            put("HSET", key, &[lend("#"), number(at), entry(at), lend(text)]);
             gather(feed, &key.name, at, text, put);
         }
         Effect::Do { key, command } => {
             if let Some((name, operands)) = plain_command(command) {
-                put(name, key, operands);
+                put(name, key, &operands);
             }
         }
         Effect::Announce { feed, origin, position, text } => gather(feed, origin, *position, text, put),
@@ -173,24 +171,77 @@ fn plain_effect<'a>(
     }
 }
 
+/// Commands to be, and behind them the operands of all, each with the place of its command's next one.
+#[derive(Default)]
+struct Batch<'a> {
+    commands: Vec<Planned<'a>>,
+    operands: Vec<(Operand<'a>, usize)>,
+}
+
+struct Planned<'a> {
+    name: &'static str,
+    key: &'a Key,
+    count: usize,
+    first: usize,
+    last: usize,
+}
+
+/// A create's commands and operands, about.
+const USUAL: (usize, usize) = (8, 40);
+
+impl<'a> Batch<'a> {
+    /// Fields of one record that are set one after the other go as one command.
+    fn put(&mut self, name: &'static str, key: &'a Key, operands: &[Operand<'a>]) {
+        let on_key = |planned: &&mut Planned<'_>| planned.name != "PEXPIREAT" && *planned.key == *key;
+        let last = self.commands.iter_mut().rev().find(on_key);
+        let at = self.operands.len();
+        match last.filter(|planned| planned.name == "HSET" && name == "HSET") {
+            Some(planned) => {
+                if let Some((_, next)) = self.operands.get_mut(planned.last) {
+                    *next = at;
+                }
+                planned.count += operands.len();
+                planned.last = at + operands.len() - 1;
+            }
+            None => {
+                let (count, last) = (operands.len(), (at + operands.len()).saturating_sub(1));
+                self.commands.push(Planned { name, key, count, first: at, last });
+            }
+        }
+        self.operands.extend(operands.iter().cloned().zip(at + 1..));
+    }
+
+    fn write(&self, txn: &Txn, keys: &Keys, requests: &mut Requests) {
+        let (mut spelled, mut of): (String, Option<&Key>) = (String::new(), None);
+        for Planned { name, key, count, first, .. } in &self.commands {
+            if of != Some(key) {
+                spelled.clear();
+                keys.spell_into(&mut spelled, txn.partition, key);
+                of = Some(key);
+            }
+            requests.begin(2 + count).part(name).part(&spelled);
+            let mut at = *first;
+            for _ in 0..*count {
+                if let Some((operand, next)) = self.operands.get(at) {
+                    requests.part(operand);
+                    at = *next;
+                }
+            }
+        }
+    }
+}
+
 fn multi(txn: &Txn, keys: &Keys, requests: &mut Requests) -> Form {
     requests.request(&[b"MULTI"]);
-    // Fields of one record that are set one after the other go as one command.
-    let mut commands: Vec<(&'static str, &Key, Operands<'_>)> = Vec::new();
+    let mut batch = Batch { commands: Vec::with_capacity(USUAL.0), operands: Vec::with_capacity(USUAL.1) };
     for (index, effect) in txn.effects.iter().enumerate() {
         let before = txn.effects.get(..index).unwrap_or_default();
-        plain_effect(effect, before, |name, key, mut operands| {
-            let last = commands.iter_mut().rev().find(|(other, at, _)| *at == key && *other != "PEXPIREAT");
-            match last {
-                Some(("HSET", _, before)) if name == "HSET" => before.append(&mut operands),
-                _ => commands.push((name, key, operands)),
-            }
-        });
+        plain_effect(effect, before, |name, key, operands| batch.put(name, key, operands));
     }
-    let effects = commands.len();
-    commands.extend(txn.queries.iter().map(question));
-    for (name, key, operands) in &commands {
-        command(requests, name, &keys.spell(txn.partition, key), operands);
+    let effects = batch.commands.len();
+    batch.write(txn, keys, requests);
+    for (name, key, operands) in txn.queries.iter().map(question) {
+        command(requests, name, &keys.spell(txn.partition, key), &operands);
     }
     requests.request(&[b"EXEC"]);
     Form::Multi { effects }
@@ -249,10 +300,10 @@ impl<'a> Program<'a> {
         self.args.extend(operands);
     }
 
-    fn command(&mut self, name: &'static str, key: &'a Key, operands: Operands<'a>) {
+    fn command(&mut self, name: &'static str, key: &'a Key, operands: &[Operand<'a>]) {
         let key = self.key(key);
         self.args.extend([lend("C"), number(operands.len() as u64), lend(name), key]);
-        self.args.extend(operands);
+        self.args.extend_from_slice(operands);
     }
 
     /// How the script is to find out whether this was applied before: `!` and the key of a log that begins with it,
@@ -266,7 +317,7 @@ impl<'a> Program<'a> {
     fn query(&mut self, query: &'a Query) {
         match (query, question(query)) {
             (Query::Now { key }, _) => self.op("T", key, []),
-            (_, (name, key, operands)) => self.command(name, key, operands),
+            (_, (name, key, operands)) => self.command(name, key, &operands),
         }
     }
 
@@ -305,7 +356,7 @@ impl<'a> Program<'a> {
             Effect::Do { key, command } => {
                 if let Some((name, operands)) = plain_command(command) {
                     let place = self.args.len();
-                    self.command(name, key, operands);
+                    self.command(name, key, &operands);
                     if let Some(op) = self.args.get_mut(place) {
                         *op = lend("R");
                     }

@@ -1,6 +1,6 @@
 //! The commands that append to feeds.
 
-use super::operand::{Operands, lend, number};
+use super::operand::{Operand, lend, number};
 use crate::key::Key;
 use crate::txn::Feed;
 
@@ -10,12 +10,22 @@ pub(super) fn gather<'a>(
     origin: &'a str,
     position: u64,
     text: &'a str,
-    mut put: impl FnMut(&'static str, &'a Key, Operands<'a>),
+    mut put: impl FnMut(&'static str, &'a Key, &[Operand<'a>]),
 ) {
     for key in std::iter::once(&feed.key).chain(&feed.also) {
-        let limit = [lend("MAXLEN"), lend("~"), number(feed.keep), lend("*")];
-        let entry = [lend("o"), lend(origin), lend("n"), number(position), lend("e"), lend(text)];
-        put("XADD", key, limit.into_iter().chain(entry).collect());
-        put("PEXPIREAT", key, vec![number(feed.until.0)]);
+        let entry = [
+            lend("MAXLEN"),
+            lend("~"),
+            number(feed.keep),
+            lend("*"),
+            lend("o"),
+            lend(origin),
+            lend("n"),
+            number(position),
+            lend("e"),
+            lend(text),
+        ];
+        put("XADD", key, &entry);
+        put("PEXPIREAT", key, &[number(feed.until.0)]);
     }
 }

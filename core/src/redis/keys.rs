@@ -61,23 +61,35 @@ impl Keys {
     }
 
     pub fn spell(&self, partition: Partition, key: &Key) -> String {
+        let mut text = String::with_capacity(self.prefix.len() + key.name.len() + ROOM);
+        self.spell_into(&mut text, partition, key);
+        text
+    }
+
+    /// Appends a key's text.
+    pub fn spell_into(&self, text: &mut String, partition: Partition, key: &Key) {
         match key.space.spelling() {
             Spelling::Tagged => {
-                let mut text = String::with_capacity(self.prefix.len() + key.name.len() + ROOM);
                 text.push_str(&self.prefix);
                 text.push('{');
                 text.push_str(itoa::Buffer::new().format(partition.number()));
                 text.push_str("}:");
                 text.push_str(key.space.0);
                 text.push(':');
-                escape(&mut text, &key.name, true);
-                text
+                escape(text, &key.name, true);
             }
-            Spelling::Plain => self.plain(key.space.0, &key.name),
-            Spelling::Braced(space) => format!("{}{space}{}", self.plain, key.name),
-            Spelling::Verbatim => key.name.to_string(),
+            Spelling::Plain => text.push_str(&self.plain(key.space.0, &key.name)),
+            Spelling::Braced(space) => {
+                text.push_str(&self.plain);
+                text.push_str(space);
+                text.push_str(&key.name);
+            }
+            Spelling::Verbatim => text.push_str(&key.name),
             Spelling::Beside { space, companion } => {
-                format!("{{{}}}:{companion}", self.plain(space, &key.name))
+                text.push('{');
+                text.push_str(&self.plain(space, &key.name));
+                text.push_str("}:");
+                text.push_str(companion);
             }
         }
     }

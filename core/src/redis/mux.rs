@@ -193,7 +193,13 @@ impl Mux {
         let mut done = 0;
         let mut answered = Vec::new();
         while state.useless.is_none() {
-            match resp::read(received.get(done..).unwrap_or_default()) {
+            let rest = received.get(done..).unwrap_or_default();
+            // Most replies to a MULTI say nothing else; there are always some behind them.
+            if rest.starts_with(resp::QUEUED) && state.sent.front().is_some_and(|slot| slot.pass()) {
+                done += resp::QUEUED.len();
+                continue;
+            }
+            match resp::read(rest) {
                 Ok(Some((value, len))) => {
                     done += len;
                     self.take(&mut state, value, &mut answered);

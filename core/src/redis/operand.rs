@@ -36,3 +36,15 @@ pub(super) fn number<'a>(value: u64) -> Operand<'a> {
 pub(super) fn lend(text: &str) -> Operand<'_> {
     Operand::Lent(text.as_bytes())
 }
+
+/// A log's entry: the field of its position.
+pub(super) fn entry<'a>(position: u64) -> Operand<'a> {
+    let mut field = [b'e'; 21];
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(position).as_bytes();
+    if let Some(room) = field.get_mut(1..=digits.len()) {
+        room.copy_from_slice(digits);
+    }
+    let field = field.get(..=digits.len()).unwrap_or_default();
+    Operand::Own(SmolStr::new(std::str::from_utf8(field).unwrap_or_default()))
+}

@@ -1,6 +1,6 @@
 //! Queries as commands.
 
-use super::operand::{Operands, lend, number, own};
+use super::operand::{Operands, entry, lend, number, own};
 use crate::key::Key;
 use crate::txn::Query;
 
@@ -42,8 +42,7 @@ pub(super) fn question(query: &Query) -> (&'static str, &Key, Operands<'_>) {
             ("ZRANGE", key, bounds.into_iter().chain([lend("WITHSCORES")]).collect())
         }
         Query::Log { key, after, limit } => {
-            let entries =
-                (after + 1..=after.saturating_add(*limit)).map(|position| own(format!("e{position}")));
+            let entries = (after + 1..=after.saturating_add(*limit)).map(entry);
             ("HMGET", key, [lend("#"), lend("<")].into_iter().chain(entries).collect())
         }
         Query::Entries { key, after, limit } => {

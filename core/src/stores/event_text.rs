@@ -24,7 +24,7 @@ impl Happened<'_> {
         body.optional("chainId", self.chain.map(|id| id.to_string()).as_ref());
         body.optional("stepId", self.step.map(|id| id.to_string()).as_ref());
         body.field("userId", self.user).field("at", &self.at).raw("data", self.data);
-        body.json().into()
+        body.into_json().into()
     }
 }
 

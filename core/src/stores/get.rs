@@ -93,7 +93,6 @@ impl Stores {
 
     /// Whether a caller does well to hold the record: it was seen like this before, or is at hand anyway.
     fn seen(&self, tree: Tree, field: &Name, text: &Arc<str>, until: Until) -> bool {
-        self.backend.info().immediate
-            || self.bases.seen(tree, field, Some(Arc::clone(text)), Some(until))
+        self.backend.info().immediate || self.bases.seen(tree, field, Some(Arc::clone(text)), Some(until))
     }
 }

@@ -98,6 +98,16 @@ impl Body {
         json
     }
 
+    /// The JSON object, without a copy.
+    pub fn into_json(mut self) -> String {
+        if self.text.is_empty() {
+            self.text.push(b'{');
+        }
+        self.text.push(b'}');
+        // See `json`.
+        String::from_utf8(self.text).unwrap_or_else(|_| "{}".to_owned())
+    }
+
     /// The fields that differ from `before`, as a JSON object: new values, and `null` for what is gone; of a field whose
     /// value may be `null`, its name in a list.
     pub fn changes_since(&self, before: &Self, version: u64) -> String {

@@ -69,6 +69,16 @@ impl Slot {
         whole
     }
 
+    /// Takes a reply that says nothing, unless it is the last one: then it says something.
+    pub fn pass(&self) -> bool {
+        let mut state = self.lock();
+        let passes = state.missing > 1;
+        if passes {
+            state.missing -= 1;
+        }
+        passes
+    }
+
     /// Settles it, if nothing else has.
     pub fn settle(&self, result: Result<Vec<Value>>) {
         let mut state = self.lock();

@@ -1,0 +1,290 @@
+//! What an operation costs, counted instead of timed: allocations, bytes to the server and back, replies, round trips.
+//!
+//! The bounds are what was counted, with a little room. Who makes an operation cheaper lowers its bound; who has to raise one
+//! says why. `COSTS_TIMES=10000 valgrind --tool=callgrind` on one of these tests counts instructions.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on fails"
+)]
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use flowkeep_core::clock::{Clock, SystemClock};
+use flowkeep_core::error::Result;
+use flowkeep_core::id::RandomIds;
+use flowkeep_core::layers::resilient::Policy;
+use flowkeep_core::memory::Memory;
+use flowkeep_core::operation::Operation;
+use flowkeep_core::redis::{Errand, Net, Output, Redis, Target};
+use flowkeep_core::run::{Run, poll_now};
+use flowkeep_core::schema::Input;
+use flowkeep_core::storage::{Parts, Request, Settings, Storage, Text};
+use flowkeep_core::timer::Timers;
+
+/// What was counted, for each operation.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    allocations: f64,
+    allocated: f64,
+    sent: f64,
+    received: f64,
+    /// Writes to the socket for all calls of a tick together.
+    writes: usize,
+}
+
+/// A storage on Redis, driven as a face drives it: what a tick asks for leaves as one write.
+struct Stage {
+    storage: Arc<Storage>,
+    net: Arc<Net>,
+    socket: TcpStream,
+    room: Vec<u8>,
+    sent: usize,
+    received: usize,
+    writes: usize,
+}
+
+fn parts(backend: Arc<dyn flowkeep_core::backend::Backend>, timers: Arc<Timers>) -> Parts {
+    let settings = Settings::read(Input::json("{}"), "", "").unwrap();
+    Parts { backend, clock: Arc::new(SystemClock), ids: Arc::new(RandomIds::default()), timers, settings }
+}
+
+impl Stage {
+    fn new(resilient: bool) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let timers = Timers::new(Arc::clone(&clock));
+        let target = Target::parse(&support::redis_url(), "url").unwrap();
+        let ids = Arc::new(RandomIds::default());
+        let net = Arc::new(Net::new(target, clock, ids, Arc::clone(&timers)));
+        let backend = Arc::new(Redis::new(Arc::clone(&net) as _, &support::unique_prefix()).unwrap());
+        let parts = parts(backend, timers);
+        let storage =
+            if resilient { Storage::resilient(parts, Policy::default(), None) } else { Storage::new(parts) };
+        let url = support::redis_url();
+        let socket = TcpStream::connect(url.trim_start_matches("redis://").trim_end_matches('/')).unwrap();
+        let room = vec![0; 1 << 20];
+        let mut stage =
+            Self { storage: Arc::new(storage), net, socket, room, sent: 0, received: 0, writes: 0 };
+        // The first call dials, greets and brings the script.
+        let mut first = stage.begin(Operation::ListSessions, "\"nobody\"", None);
+        assert!(poll_now(Pin::new(&mut first)).is_none());
+        let number = match stage.net.tick().pop() {
+            Some(Errand::Dial { number, .. }) => number,
+            _ => panic!("nothing to dial"),
+        };
+        assert_eq!(number, flowkeep_core::redis::MAIN);
+        stage.net.connected(number);
+        stage.settle(vec![first]);
+        stage
+    }
+
+    fn begin(&self, operation: Operation, id: &str, data: Option<&str>) -> Run<Result<String>> {
+        let data = data.map(|text| Text { text: text.to_owned(), tagged: false });
+        let (id, id_is_value) = (id.to_owned(), false);
+        self.storage.perform(Request { operation, id, id_is_value, id_tagged: false, data, options: None })
+    }
+
+    /// Carries bytes until all calls are answered.
+    fn settle(&mut self, calls: Vec<Run<Result<String>>>) -> Vec<String> {
+        let mut waiting: Vec<_> = calls.into_iter().map(Some).collect();
+        let mut answers = vec![String::new(); waiting.len()];
+        loop {
+            for (call, answer) in waiting.iter_mut().zip(&mut answers) {
+                let done = call.as_mut().and_then(|call| poll_now(Pin::new(call)));
+                if let Some(text) = done {
+                    *answer = text.unwrap();
+                    *call = None;
+                }
+            }
+            if waiting.iter().all(Option::is_none) {
+                return answers;
+            }
+            match self.net.output(0, &mut self.room) {
+                Output::Written(0) => {}
+                Output::Written(len) => {
+                    self.socket.write_all(&self.room[..len]).unwrap();
+                    (self.sent, self.writes) = (self.sent + len, self.writes + 1);
+                    continue;
+                }
+                Output::Whole(bytes) => {
+                    self.socket.write_all(&bytes).unwrap();
+                    (self.sent, self.writes) = (self.sent + bytes.len(), self.writes + 1);
+                    continue;
+                }
+            }
+            let len = self.socket.read(&mut self.room).unwrap();
+            assert!(len > 0, "the server hung up");
+            self.received += len;
+            self.net.feed(0, &self.room[..len]);
+        }
+    }
+
+    /// Counts what 100 calls of a tick cost, after some that warm everything up; the median of a few ticks.
+    fn cost(&mut self, mut make: impl FnMut(&Self, usize) -> Run<Result<String>>) -> Cost {
+        let mut costs = Vec::new();
+        let mut next = 0;
+        for round in 0..ROUNDS.max(times() / IN_FLIGHT as u64) {
+            (self.sent, self.received, self.writes) = (0, 0, 0);
+            let counted = allocation_counter::measure(|| {
+                let calls = (0..IN_FLIGHT).map(|_| {
+                    next += 1;
+                    make(self, next - 1)
+                });
+                let calls = calls.collect();
+                self.settle(calls);
+            });
+            if round >= 4 {
+                let each = |count: u64| count as f64 / IN_FLIGHT as f64;
+                costs.push(Cost {
+                    allocations: each(counted.count_total),
+                    allocated: each(counted.bytes_total),
+                    sent: each(self.sent as u64),
+                    received: each(self.received as u64),
+                    writes: self.writes,
+                });
+            }
+        }
+        costs.sort_by(|one, other| one.allocations.total_cmp(&other.allocations));
+        costs[costs.len() / 2]
+    }
+}
+
+const IN_FLIGHT: usize = 100;
+const ROUNDS: u64 = 12;
+
+fn times() -> u64 {
+    std::env::var("COSTS_TIMES").ok().and_then(|times| times.parse().ok()).unwrap_or(0)
+}
+
+const DATA: &str = r#"{"title":"Nightly build of the atlas dashboard","tags":["nightly","atlas"],"metadata":{"project":"atlas-dashboard","branch":"release/2026-11","build":{"number":100000,"commit":"9f2c41d07ab3","clean":true},"owner":{"name":"Ada Byron","team":"platform"},"labels":["nightly","linux"],"retries":2,"progress":0.375,"note":"waits for its review"}}"#;
+
+fn id_of(answer: &str) -> (String, String) {
+    let (tag, json) = answer.split_once('\n').unwrap();
+    let value: serde_json::Value = serde_json::from_str(json).unwrap();
+    let name = ["stepId", "chainId", "sessionId"].into_iter().find(|name| value.get(name).is_some()).unwrap();
+    (value[name].as_str().unwrap().to_owned(), tag.to_owned())
+}
+
+fn within(name: &str, cost: Cost, most: (f64, f64, f64)) {
+    let Cost { allocations: count, allocated, sent: out, received: back, .. } = cost;
+    println!(
+        "{name}: {count:.1} allocations of {allocated:.0} bytes, {out:.0} bytes sent, {back:.0} received"
+    );
+    let (allocations, sent, received) = most;
+    assert!(cost.allocations <= allocations, "{name}: {} allocations, not {allocations}", cost.allocations);
+    assert!(cost.sent <= sent, "{name}: {} bytes sent, not {sent}", cost.sent);
+    assert!(cost.received <= received, "{name}: {} bytes received, not {received}", cost.received);
+    assert!(cost.writes <= 1, "{name}: {} writes for one tick", cost.writes);
+}
+
+fn sessions(stage: &mut Stage, count: usize) -> Vec<(String, String)> {
+    let calls =
+        (0..count).map(|n| stage.begin(Operation::CreateSession, &format!("\"user-{n}\""), Some(DATA)));
+    let calls = calls.collect();
+    stage.settle(calls).iter().map(|answer| id_of(answer)).collect()
+}
+
+#[test]
+fn creating_a_session() {
+    let mut stage = Stage::new(false);
+    let cost = stage.cost(|stage, n| {
+        stage.begin(Operation::CreateSession, &format!("\"user-{}\"", n % 1_000), Some(DATA))
+    });
+    within("createSession", cost, (53.0, 2_300.0, 130.0));
+}
+
+#[test]
+fn reading_a_session_that_is_unchanged() {
+    let mut stage = Stage::new(false);
+    let made = sessions(&mut stage, 200);
+    let cost = stage.cost(|stage, n| {
+        let (id, tag) = &made[n % made.len()];
+        stage.begin(Operation::GetSession, id, Some(tag))
+    });
+    within("getSession, unchanged", cost, (21.0, 120.0, 560.0));
+}
+
+#[test]
+fn reading_a_session_that_is_new_here() {
+    let mut stage = Stage::new(false);
+    let made = sessions(&mut stage, 200);
+    let cost = stage.cost(|stage, n| stage.begin(Operation::GetSession, &made[n % made.len()].0, None));
+    within("getSession, changed", cost, (21.0, 120.0, 560.0));
+}
+
+#[test]
+fn updating_a_session() {
+    let mut stage = Stage::new(false);
+    let made = sessions(&mut stage, 200);
+    let cost = stage.cost(|stage, n| {
+        let update = format!("{{\"title\":\"{n}\"}}");
+        stage.begin(Operation::UpdateSession, &made[n % made.len()].0, Some(&update))
+    });
+    within("updateSession", cost, (82.0, 1_250.0, 50.0));
+}
+
+#[test]
+fn starting_a_step() {
+    let mut stage = Stage::new(false);
+    let made = sessions(&mut stage, 100);
+    let calls = made.iter().map(|(id, _)| stage.begin(Operation::CreateChain, id, Some("{\"title\":\"t\"}")));
+    let calls = calls.collect();
+    let chains: Vec<_> = stage.settle(calls).iter().map(|answer| id_of(answer).0).collect();
+    let cost = stage.cost(|stage, n| {
+        stage.begin(
+            Operation::CreateStep,
+            &chains[n % chains.len()],
+            Some("{\"action\":\"a\",\"inputs\":{}}"),
+        )
+    });
+    within("createStep", cost, (98.0, 1_750.0, 60.0));
+}
+
+#[test]
+fn the_resilient_stack_on_the_healthy_path() {
+    let (mut plain, mut stack) = (Stage::new(false), Stage::new(true));
+    let (of_plain, of_stack) = (sessions(&mut plain, 200), sessions(&mut stack, 200));
+    let bare = plain.cost(|stage, n| stage.begin(Operation::GetSession, &of_plain[n % 200].0, None));
+    let wrapped = stack.cost(|stage, n| stage.begin(Operation::GetSession, &of_stack[n % 200].0, None));
+    assert!(
+        wrapped.allocations <= bare.allocations + 1.0,
+        "{} and {}",
+        wrapped.allocations,
+        bare.allocations
+    );
+}
+
+#[test]
+fn memory() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let timers = Timers::new(Arc::clone(&clock));
+    let storage = Arc::new(Storage::new(parts(Arc::new(Memory::new(clock)), timers)));
+    let call = |operation, id: &str, data: Option<&str>| {
+        let data = data.map(|text| Text { text: text.to_owned(), tagged: false });
+        let request = Request {
+            operation,
+            id: id.to_owned(),
+            id_is_value: false,
+            id_tagged: false,
+            data,
+            options: None,
+        };
+        match storage.perform(request) {
+            Run::Ready(answer) => answer.into_inner().unwrap(),
+            Run::Pending(_) => panic!("memory had to wait"),
+        }
+    };
+    let (id, tag) = id_of(&call(Operation::CreateSession, "\"u\"", Some(DATA)));
+    let count = |work: &dyn Fn()| allocation_counter::measure(work).count_total;
+    let get = count(&|| drop(call(Operation::GetSession, &id, Some(&tag))));
+    let create = count(&|| drop(call(Operation::CreateSession, "\"v\"", Some(DATA))));
+    println!("memory: get {get}, create {create}");
+    assert!(get <= 7 && create <= 44, "get {get}, create {create}");
+}
