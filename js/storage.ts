@@ -23,6 +23,7 @@ import type {
   StepId,
   UserId,
 } from './generated/records.js'
+import type { KeyValues } from './kv.js'
 import { LifeBase, sweepInBackground, sweepMsOf } from './life.js'
 import { listen } from './listen.js'
 import { NativeStorage } from './native-binding.js'
@@ -46,6 +47,7 @@ import type {
   SessionOf,
   SessionUpdateOf,
   Status,
+  StatusOptions,
   StepDataOf,
   StepOf,
   StepUpdateOf,
@@ -134,6 +136,17 @@ function open(options: unknown, fixed: object, environment: Environment | undefi
     const text = error instanceof Error ? error.message : ''
     throw text.startsWith('!') ? errorOf(text, anyRecord) : error
   }
+}
+
+async function seenOfServer(kv: KeyValues, options: CallOptions): Promise<Partial<Status>> {
+  const [keys, memoryBytes] = await Promise.all([
+    kv.dbSize(options).catch(() => null),
+    kv.info(options).then(
+      ({ used_memory }) => (used_memory === undefined ? null : Number(used_memory)),
+      () => null,
+    ),
+  ])
+  return { keys, memoryBytes }
 }
 
 /** What every storage is: the face of one engine. */
@@ -321,9 +334,10 @@ export abstract class StorageBase<T extends Typing = Typing> extends LifeBase<T>
     return this.#calls.byId(REPLAY, sessionId, undefined, options, tree, false) as Promise<Replayed<T>>
   }
 
-  /** How the storage is doing. It asks no server. */
-  status(): Promise<Status> {
-    return Promise.resolve(Object.freeze(JSON.parse(this.#native.status())) as Status)
+  /** How the storage is doing. It asks no server, unless `server` says so: then two round trips, and it never rejects. */
+  async status({ server, ...options }: StatusOptions = {}): Promise<Status> {
+    const seen = server ? await seenOfServer(this.kv, options) : {}
+    return Object.freeze({ ...(JSON.parse(this.#native.status()) as Status), ...seen })
   }
 
   /** Closes the storage: calls under way and all later ones reject with `ClosedError`. Closing again is no error. */

@@ -174,6 +174,16 @@ export interface Status {
   readonly refused: number
   /** Transactions that could not be answered. */
   readonly failed: number
+  /** Feeds that are followed now. */
+  readonly subscribers: number
+  /** How long calls took that had to wait for the server, of late; `null` until one has, and in memory. */
+  readonly latency: Latency | null
+  /** On Redis: connections of their own for calls that wait for what others do. */
+  readonly pool?: { readonly busy: number; readonly free: number; readonly most: number }
+  /** With `server: true`: keys of the server's database, whoever they belong to; `null` when it could not be asked. */
+  readonly keys?: number | null
+  /** With `server: true`: bytes that the server uses; `null` when it could not be asked, or the user may not. */
+  readonly memoryBytes?: number | null
   /** What went wrong last, until it is well again; without secrets. */
   readonly lastError: string | null
   /** Inside the resilient stack: the breaker, and when it lets something through again. */
@@ -182,6 +192,21 @@ export interface Status {
   readonly journal?: { readonly entries: number; readonly bytes: number; readonly failed?: string }
   /** Inside the resilient stack: kept writes that met a change of somebody else, since it was opened. */
   readonly conflicts?: number
+}
+
+/** How long calls took: of the last 1,024 that were measured, one at a time. In ms. */
+export interface Latency {
+  readonly samples: number
+  readonly meanMs: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly maxMs: number
+}
+
+/** What looking at the status takes. */
+export interface StatusOptions extends CallOptions {
+  /** Asks the server for its keys and its memory as well. Without it nobody is asked. */
+  readonly server?: boolean
 }
 
 /** A function of the current record that gives the update; called again when another writer was faster. */
@@ -260,7 +285,7 @@ export interface IStorage<T extends Typing = Typing> {
   readonly kv: KeyValues
   collection<R extends object>(name: string, shape: CollectionShape<R>): Collection<R>
 
-  status(): Promise<Status>
+  status(options?: StatusOptions): Promise<Status>
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }

@@ -1,6 +1,6 @@
 // `npm run bench`: builds as for a release, starts a Redis of its own, and runs benchmark/run.mjs against it.
 // Arguments go there: npm run bench -- --quick memory
-// `npm run bench:breakers` runs benchmark/breakers.mjs instead.
+// `npm run bench:breakers` runs benchmark/breakers.mjs instead, `npm run bench:queues` benchmark/queues.mjs.
 import { join } from 'node:path'
 import { installPackages, prepare } from './prepare.mjs'
 import { startRedis } from './servers.mjs'
@@ -13,7 +13,8 @@ await runMain(async () => {
   const redis = await startRedis()
   const env = { ...process.env, BENCH_REDIS_URL: redis.url }
   const [first, ...rest] = process.argv.slice(2)
-  const [file, args] = first === '--breakers' ? ['breakers.mjs', rest] : ['run.mjs', process.argv.slice(2)]
+  const other = /^--(breakers|queues)$/.exec(first ?? '')
+  const [file, args] = other ? [`${other[1]}.mjs`, rest] : ['run.mjs', process.argv.slice(2)]
   const code = await run(process.execPath, [join(root, 'benchmark', file), ...args], { env })
   await redis.stop()
   return code

@@ -6,6 +6,7 @@
 mod breakers;
 mod errand;
 mod guarded;
+mod latency;
 mod native;
 #[cfg(feature = "sql")]
 mod sql;

@@ -264,13 +264,19 @@ impl NativeStorage {
             (false, None, None) => "healthy",
         };
         let more = stack.as_ref().map(Standings::to_json).unwrap_or_default();
+        let pool = self.net.as_ref().map(|net| net.pool()).map_or_else(String::new, |[busy, free, most]| {
+            format!(",\"pool\":{{\"busy\":{busy},\"free\":{free},\"most\":{most}}}")
+        });
+        let tasks = self.tasks.borrow();
         format!(
             "{{\"state\":\"{state}\",\"backend\":\"{}\",\"connections\":{},\"pending\":{},\"operations\":{},\
-             \"refused\":{refused},\"failed\":{failed},\"lastError\":{}{more}}}",
+             \"refused\":{refused},\"failed\":{failed},\"subscribers\":{},\"latency\":{}{pool},\"lastError\":{}{more}}}",
             self.storage.kind(),
             connections,
-            self.tasks.borrow().len(),
+            tasks.len(),
             committed + refused + failed,
+            tasks.subscribers(),
+            tasks.latency().to_json(),
             serde_json::to_string(&last_error).unwrap_or_default(),
         )
     }

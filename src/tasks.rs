@@ -11,6 +11,7 @@ use flowkeep_core::operation::Operation;
 use flowkeep_core::provenance;
 
 use crate::guarded;
+use crate::latency::Latency;
 
 type Answer = Pin<Box<dyn Future<Output = Result<String>> + Send>>;
 
@@ -29,6 +30,7 @@ pub struct Tasks {
     woken: Arc<Mutex<Vec<u32>>>,
     /// Room for the next batch of the woken.
     spare: Vec<u32>,
+    latency: Latency,
     closed: bool,
 }
 
@@ -69,7 +71,13 @@ impl Tasks {
         }
         match self.poll(number) {
             Some(text) => Ok(text),
-            None => Err(number),
+            None => {
+                // Who waits for others tells nothing of the server.
+                if !operation.waits() {
+                    self.latency.begin(number);
+                }
+                Err(number)
+            }
         }
     }
 
@@ -104,6 +112,7 @@ impl Tasks {
             }
             for number in woken.drain(..) {
                 if let Some(text) = self.poll(number) {
+                    self.latency.end(number);
                     take(number, text);
                 }
             }
@@ -126,6 +135,7 @@ impl Tasks {
         if let Some(place) = self.places.get_mut(number as usize)
             && place.call.take().is_some()
         {
+            self.latency.forget(number);
             self.free.push(number);
         }
     }
@@ -133,6 +143,17 @@ impl Tasks {
     /// From now on nothing waits.
     pub fn close(&mut self) {
         self.closed = true;
+    }
+
+    /// How long calls took of late.
+    pub fn latency(&self) -> &Latency {
+        &self.latency
+    }
+
+    /// Calls under way that follow a feed.
+    pub fn subscribers(&self) -> usize {
+        let follows = |place: &&Place| matches!(place.call, Some((Operation::Subscribe, _)));
+        self.places.iter().filter(follows).count()
     }
 
     pub fn len(&self) -> usize {

@@ -185,5 +185,13 @@ export function options(subject: Subject): void {
       expect(Object.getPrototypeOf(after)).toBe(Object.prototype)
       expect(structuredClone(after)).toEqual(after)
     })
+
+    it('can tell what the server holds, where it is asked to', async () => {
+      await fixture.session()
+      const { keys, memoryBytes, ...rest } = await fixture.storage.status({ server: true })
+      expect(keys).toBeGreaterThan(0)
+      expect(memoryBytes === null || Number(memoryBytes) > 0).toBe(true)
+      expect(Object.keys(await fixture.storage.status())).toEqual(Object.keys(rest))
+    })
   })
 }

@@ -248,6 +248,12 @@ impl Net {
         usize::from(self.main.is_up()) + usize::from(self.ear.is_up()) + lines
     }
 
+    /// Connections for calls that wait: how many carry one, are free, may be at the most.
+    #[must_use]
+    pub fn pool(&self) -> [usize; 3] {
+        self.pool.counts()
+    }
+
     /// What went wrong last with the connections that carry calls, until they are there again; without secrets.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {

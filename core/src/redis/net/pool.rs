@@ -65,6 +65,12 @@ impl Pool {
         .await
     }
 
+    /// Those that carry a call, those that are free, and how many there may be.
+    pub fn counts(&self) -> [usize; 3] {
+        let state = self.lock();
+        [state.busy, state.free.len(), self.most]
+    }
+
     /// The connections to be destroyed, each told once.
     pub fn doomed(&self) -> Vec<Arc<Lane>> {
         std::mem::take(&mut self.lock().doomed)
