@@ -28,6 +28,7 @@ const everyPart = (storage: IStorage) => [
   storage.queue.push('q', 1),
   storage.cache.set('c', 1),
   storage.kv.set('k', 'v'),
+  storage.streams.add('s', { a: 'b' }),
   storage.collection<{ id: string }>('all', { id: 'id' }).put({ id: 'a' }),
   storage.service('s').table('t').set('k', 1),
   storage.service('s').history().length(),
@@ -38,8 +39,10 @@ const everyPart = (storage: IStorage) => [
 describe('the parts of a storage', () => {
   it('are made once, and nothing is connected by asking for them', async () => {
     const storage = new RedisAdapter(server.url)
-    const { queue, cache, kv, breakers } = storage
-    expect([storage.queue, storage.cache, storage.kv, storage.breakers]).toEqual([queue, cache, kv, breakers])
+    const { queue, cache, kv, streams, breakers } = storage
+    expect(storage.queue).toBe(queue)
+    expect([storage.cache, storage.kv]).toEqual([cache, kv])
+    expect([storage.streams, storage.breakers]).toEqual([streams, breakers])
     expect(storage.service('s')).toBe(storage.service('s'))
     storage.collection('all', { id: 'id' as never })
     expect(await storage.status()).toMatchObject({ connections: 0, operations: 0, pending: 0, latency: null })

@@ -145,6 +145,13 @@ const servers: Record<string, Shown> = {
     front('redis-trouble', 'that is full refuses writes and serves reads'),
     here('redis', 'on a full server deleting makes room'),
   ],
+  'NOGROUP after a restart without data': [
+    front('streams-loss', 'loses nothing when the group is destroyed'),
+    front('streams-loss', 'stands at its floor when it is made anew'),
+  ],
+  'a consumer that is removed with what is pending for it': [
+    behavior('streams', 'a consumer is forgotten only when nothing is pending for it'),
+  ],
   'NOSCRIPT after a restart or a flush': [
     front('redis-layout', 'survive the loss of the scripts in the server'),
   ],

@@ -4,6 +4,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { openRegistry } from '../examples/proxy-registry/index.mjs'
 import { census, rawClient, redisUrl, sweep, uniquePrefix } from './support/redis.js'
 import { rejection } from './support/refusal.js'
+import { until } from './support/until.js'
 
 const url = redisUrl()
 const client = rawClient(url)
@@ -226,6 +227,62 @@ describe.each(Object.entries(kinds))('a registry on %s', (_, open) => {
     for (const [n, uri] of uris.entries()) expect((await resources.get(uri))?.proxy).toBe(`p${n}`)
     expect((await resources.in('scopes', 'write')).items).toHaveLength(2)
     expect((await resources.in('scopes', 'read')).items).toHaveLength(4)
+  })
+})
+
+describe.each(Object.entries(kinds))('the workflow of a registry on %s', (_, open) => {
+  const fresh = () => {
+    const storage = open()
+    storages.push(storage)
+    return openRegistry(storage).workflow
+  }
+  const hosts = Array.from({ length: 24 }, (_, n) => `h${n}.example`)
+
+  it('what is told is done once by one of several instances, and shows until then', async () => {
+    const workflow = fresh()
+    for (const host of hosts) await workflow.tell('proxy_created', host, { target: `http://${host}` })
+    expect((await workflow.pending()).sort()).toEqual([...hosts].sort())
+    expect(await workflow.state('h3.example')).toEqual({
+      hostname: 'h3.example',
+      last: 'proxy_created',
+      pending: true,
+    })
+    const [controller, done] = [new AbortController(), [] as string[]]
+    const { signal } = controller
+    const instances = [0, 1, 2].map(() =>
+      workflow.work(
+        ({ type, hostname, data }) => {
+          expect([type, data]).toEqual(['proxy_created', { target: `http://${hostname}` }])
+          done.push(hostname)
+        },
+        { signal, concurrency: 4 },
+      ),
+    )
+    await until(async () => (await workflow.pending()).length === 0, 'all of it is done', 30_000)
+    await until(async () => (await workflow.inHand()) === 0, 'nothing is in hand any more', 30_000)
+    controller.abort()
+    await Promise.all(instances)
+    expect(done.sort()).toEqual([...hosts].sort())
+    expect((await workflow.state('h3.example'))?.pending).toBe(false)
+  })
+
+  it('what an instance fails at comes again, to another one', async () => {
+    const workflow = fresh()
+    await workflow.tell('certificate_ready', 'a.example')
+    const [controller, deliveries, errors] = [new AbortController(), [] as number[], [] as unknown[]]
+    const working = workflow.work(
+      (task) => {
+        deliveries.push(task.deliveries)
+        if (task.deliveries === 1) throw new Error('not yet')
+      },
+      { signal: controller.signal, claimAfterSeconds: 0.05, onError: (error: unknown) => errors.push(error) },
+    )
+    await until(async () => (await workflow.state('a.example'))?.pending === false, 'it is done', 30_000)
+    controller.abort()
+    await working
+    expect(deliveries).toEqual([1, 2])
+    expect(errors).toHaveLength(1)
+    expect(await workflow.given()).toEqual([])
   })
 })
 

@@ -191,6 +191,21 @@ export function streamsOf(subject: Subject): void {
       expect(await rejection(stopped)).toMatchObject({ message: 'enough' })
     })
 
+    it('consumers that wait together leave the process to others, and each message goes to one of them', async () => {
+      const { streams, name } = of()
+      const [controller, got] = [new AbortController(), [] as number[]]
+      const { signal } = controller
+      const waiting = [0, 1, 2].map(() =>
+        streams.consume(name, 'g', ({ fields }) => got.push(Number(fields.n)), { signal, concurrency: 2 }),
+      )
+      for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setTimeout(resolve, 1))
+      await addAll(streams, name, 6)
+      await until(() => got.length === 6, 'all have come')
+      controller.abort()
+      await Promise.all(waiting)
+      expect(got.sort()).toEqual([0, 1, 2, 3, 4, 5])
+    })
+
     it('what a dead consumer held goes to the function of another', async () => {
       const { streams, name } = of()
       await streams.createGroup(name, 'g', { after: 'start' })

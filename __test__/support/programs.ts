@@ -256,6 +256,54 @@ function services(seed: number, name: string): Program {
   }
 }
 
+function streams(seed: number, name: string): Program {
+  return (storage) => {
+    const { streams } = storage
+    const ids: string[] = []
+    // Times are the servers' own: an id is the n-th that was added.
+    const placed = (id: string) => (ids.includes(id) ? ids.indexOf(id) : id)
+    const entries = (list: readonly { id: string; fields: object }[]) =>
+      list.map(({ id, fields }) => [placed(id), fields])
+    return program(seed, (chance) => {
+      const [group, consumer] = [chance.of(['g', 'h']), chance.of(['one', 'two'])]
+      const value = chance.of(texts)
+      const pick = chance.below(4)
+      const id = () => ids.at(-1 - pick) ?? '1-1'
+      const limit = chance.below(3) + 1
+      const add = async () => {
+        ids.push(await streams.add(name, { value, n: `${limit}` }))
+        return ids.length
+      }
+      return chance.of<() => Promise<unknown>>([
+        add,
+        add,
+        add,
+        () => streams.read(name, { limit }).then(entries),
+        () => streams.read(name, { after: id() }).then(entries),
+        () => streams.length(name),
+        () => streams.createGroup(name, group, { after: 'start' }),
+        () => streams.createGroup(name, group),
+        () => streams.deleteGroup(name, group),
+        () =>
+          streams
+            .groups(name)
+            .then((all) => all.map((one) => [one.name, one.pending, placed(one.delivered)])),
+        () => streams.readGroup(name, group, consumer, { limit }).then(entries),
+        () => streams.readGroup(name, group, consumer).then(entries),
+        () => streams.ack(name, group, id()),
+        () => streams.ack(name, group, ids.slice(0, 3)),
+        () =>
+          streams
+            .pending(name, group)
+            .then((all) => all.map((one) => [placed(one.id), one.consumer, one.deliveries])),
+        () => streams.claim(name, group, consumer, id()).then(entries),
+        () => streams.deadLetters(name),
+        () => (pick === 0 ? streams.delete(name) : streams.length(name)),
+      ])
+    })(storage)
+  }
+}
+
 function records(seed: number, name: string): Program {
   return (storage) => {
     const [sessions, chains, steps] = [[] as string[], [] as string[], [] as string[]]
@@ -300,6 +348,6 @@ function records(seed: number, name: string): Program {
 }
 
 /** A program of a store from a seed; its name is part of all that it writes. */
-export const programs = { kv, collections, queues, caches, services, records }
+export const programs = { kv, collections, queues, caches, services, streams, records }
 
 export type Store = keyof typeof programs

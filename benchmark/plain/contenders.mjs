@@ -9,7 +9,11 @@ export const payload = (/** @type {number} */ n) => ({
   tags: ['a', 'b'],
 })
 
-const fields = (/** @type {number} */ n) => ({ type: 'built', n: String(n), data: JSON.stringify(payload(n)) })
+const fields = (/** @type {number} */ n) => ({
+  type: 'built',
+  n: String(n),
+  data: JSON.stringify(payload(n)),
+})
 
 /**
  * @typedef {object} Work
@@ -111,7 +115,8 @@ export const KINDS = {
         close: () => cache.disconnect(),
       }
     },
-  },  streams: {
+  },
+  streams: {
     async flowkeep(url) {
       const storage = await ours(url)
       await storage.streams.createGroup('s', 'g', { after: 'start' })

@@ -6,6 +6,7 @@ import { Proxies } from './proxies.mjs'
 import { Routes } from './routes.mjs'
 import { Services } from './services.mjs'
 import { Tokens } from './tokens.mjs'
+import { Workflow } from './workflow.mjs'
 
 /** @param {import('flowkeep').IStorage} storage */
 export function openRegistry(storage) {
@@ -17,6 +18,7 @@ export function openRegistry(storage) {
     ports: new Ports(storage),
     oauth: new OAuth(storage),
     tokens: new Tokens(storage),
+    workflow: new Workflow(storage),
     /** Protected resources, by their URI. @type {import('flowkeep').Collection<Resource>} */
     resources: storage.collection('resources', { id: 'uri', sets: ['scopes'] }),
   }

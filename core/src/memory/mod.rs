@@ -8,6 +8,7 @@ mod value;
 mod waits;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use crate::backend::{Backend, Info, Wait};
 use crate::clock::{Clock, Timestamp};
@@ -109,9 +110,12 @@ impl Backend for Memory {
             return Run::now(lock(shelf).run(txn, now));
         }
         let (partition, keys, digests) = (txn.partition, written(&txn.effects), digests(&txn.effects));
-        let outcome = lock(shelf).run(txn, now);
+        let mut shelf = lock(shelf);
+        let outcome = shelf.run(txn, now);
         if let Ok(Outcome::Committed(_)) = outcome {
-            self.waits.wake(partition, &keys);
+            let woken = self.waits.woken(partition, &keys, |key, until| shelf.has(key, until, now));
+            drop(shelf);
+            woken.into_iter().for_each(Waker::wake);
             self.topics.hint(partition, &digests);
         }
         Run::now(outcome)
@@ -126,7 +130,7 @@ impl Backend for Memory {
         if shelf.has(&key, until, self.clock.now()) {
             return Run::now(Ok(true));
         }
-        let waiting = self.waits.begin(partition, key);
+        let waiting = self.waits.begin(partition, key, until);
         let end = self.timers.sleep_until(deadline);
         Run::later(async move { Ok(unless(end, waiting.written()).await.is_some()) })
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
+use crate::backend::Awaited;
 use crate::key::{Key, Partition};
 
 #[derive(Debug)]
@@ -12,11 +13,13 @@ struct Waiter {
     number: u64,
     partition: Partition,
     key: Key,
+    until: Awaited,
     woken: bool,
     waker: Option<Waker>,
 }
 
-/// The waits of one memory. A transaction wakes all waits for the keys that it writes.
+/// The waits of one memory. A transaction wakes the waits for the keys that it writes, if what they wait for is there then:
+/// those who only look would otherwise wake each other for ever.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     /// How many wait: with none, a transaction has nothing to do here.
@@ -30,24 +33,31 @@ impl Waits {
     }
 
     /// Waits from now on; to be called under the partition's lock, so that nothing comes between a look and this.
-    pub fn begin(self: &Arc<Self>, partition: Partition, key: Key) -> Waiting {
+    pub fn begin(self: &Arc<Self>, partition: Partition, key: Key, until: Awaited) -> Waiting {
         self.count.fetch_add(1, Ordering::SeqCst);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.0 += 1;
         let number = state.0;
-        state.1.push(Waiter { number, partition, key, woken: false, waker: None });
+        state.1.push(Waiter { number, partition, key, until, woken: false, waker: None });
         Waiting { waits: Arc::clone(self), number }
     }
 
-    pub fn wake(&self, partition: Partition, keys: &[Key]) {
+    /// Who is to be woken; to be called under the partition's lock as well. `has` says whether something is there.
+    pub fn woken(
+        &self,
+        partition: Partition,
+        keys: &[Key],
+        has: impl Fn(&Key, Awaited) -> bool,
+    ) -> Vec<Waker> {
         let mut wakers = Vec::new();
         for waiter in &mut self.state.lock().unwrap_or_else(PoisonError::into_inner).1 {
-            if waiter.partition == partition && keys.contains(&waiter.key) {
+            let is_written = waiter.partition == partition && keys.contains(&waiter.key);
+            if is_written && has(&waiter.key, waiter.until) {
                 waiter.woken = true;
                 wakers.extend(waiter.waker.take());
             }
         }
-        wakers.into_iter().for_each(Waker::wake);
+        wakers
     }
 }
 
@@ -58,7 +68,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Until a transaction has written to the key.
+    /// Until a transaction has written what is waited for.
     pub async fn written(self) {
         poll_fn(|cx| {
             let mut state = self.waits.state.lock().unwrap_or_else(PoisonError::into_inner);
