@@ -67,7 +67,7 @@ describe('the parts of a storage', () => {
       async () => (await storage.status()).pool?.busy === 2,
       'both wait on connections of their own',
     )
-    expect(await connected()).toBe(3)
+    await until(async () => (await connected()) === 3, 'they are connected')
     await storage.queue.push('none', 1)
     expect(await waiting[0]).toBe(1)
     await until(async () => (await storage.status()).pool?.free === 1, 'one is free for others')
