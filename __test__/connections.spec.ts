@@ -13,7 +13,7 @@ import { Load } from './support/load.js'
 import { TcpProxy } from './support/proxy.js'
 import { rawClient, uniquePrefix } from './support/redis.js'
 import { refusal } from './support/refusal.js'
-import { freePort, ScriptedServer } from './support/server.js'
+import { freePort, OwnServer, ScriptedServer } from './support/server.js'
 import { until } from './support/until.js'
 
 const ends: (() => unknown)[] = []
@@ -86,6 +86,40 @@ describe('what a server refuses for a while is asked again, and nobody sees it',
       await admin.script('FLUSH')
       expect(await storage.updateSession(sessionId, { title: `${version}` })).toMatchObject({ version })
     }
+  })
+
+  it('a server that is still loading', async () => {
+    const server = await OwnServer.start()
+    ends.push(() => server.dispose())
+    const prefix = uniquePrefix()
+    const storage = adapter(server.url, { prefix, timeoutMs: 20_000 })
+    const { sessionId } = await new Fixture(storage).session()
+    const admin = rawClient(server.url)
+    ends.push(() => admin.disconnect())
+    await admin.mset(Object.fromEntries(Array.from({ length: 2_000 }, (_, n) => [`filling-${n}`, 'x'])))
+    // Only a snapshot is loaded as slowly as one likes.
+    await admin.bgrewriteaof()
+    const done = async () => {
+      const words = await admin.info('persistence')
+      return ['aof_rewrite_in_progress:0', 'aof_rewrite_scheduled:0'].every((word) => words.includes(word))
+    }
+    await until(done, 'the snapshot is written')
+    await server.kill()
+    await server.start({
+      args: ['--key-load-delay', '500', '--loading-process-events-interval-bytes', '1024'],
+      waits: false,
+    })
+    // One that does not wait until the server is ready.
+    const busy = rawClient(server.url, { enableReadyCheck: false })
+    busy.on('error', () => undefined)
+    ends.push(() => busy.disconnect())
+    const isLoading = () =>
+      busy.ping().then(
+        () => false,
+        (error: Error) => error.message.startsWith('LOADING'),
+      )
+    await until(isLoading, 'it is loading')
+    expect(await storage.updateSession(sessionId, { title: 'loaded' })).toMatchObject({ version: 2 })
   })
 
   it('a server that pauses its clients', async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { Backend, type Chain, type Session, type Step } from './dashboard/backend.js'
+import { Backend, type Chain, PATIENCE, type Session, type Step } from './dashboard/backend.js'
 import { launchBrowser } from './dashboard/browser.js'
 
 describe('the page', () => {
@@ -73,6 +73,27 @@ describe('the page', () => {
     expect(await page.evaluate(() => 'kept' in window)).toBe(true)
   })
 
+  it('shows an outage: what is kept, and how it is brought', async () => {
+    await page.goto(backend.url)
+    const again = page.getByRole('button', { name: 'Run again' })
+    await again.waitFor()
+    await page.locator('.chain[data-status="completed"], .chain[data-status="failed"]').first().waitFor()
+    const before = await page.locator('.chain').count()
+    const outage = page.getByRole('switch', { name: 'Simulate outage' })
+    const words = () => page.locator('#storage').textContent()
+    await outage.click()
+    await expect.poll(words, PATIENCE).toContain('degraded')
+    await again.click()
+    await expect.poll(words, PATIENCE).toMatch(/degraded, \d\d writes kept/)
+    expect(await outage.getAttribute('aria-checked')).toBe('true')
+    await outage.click()
+    await expect.poll(words, PATIENCE).toMatch(/healthy, \d+ writes brought in \d+ ms/)
+    await expect.poll(() => page.locator('.chain').count(), PATIENCE).toBe(before + 1)
+    const status = () => page.locator('.chain').first().getAttribute('data-status')
+    await expect.poll(status, PATIENCE).toMatch(/completed|failed/)
+    expect(await outage.getAttribute('aria-checked')).toBe('false')
+  })
+
   it('records again at the press of a button', async () => {
     await page.goto(backend.url)
     const button = page.getByRole('button', { name: 'Run again' })
@@ -113,7 +134,10 @@ describe('the page', () => {
     for (const title of ['First', 'Second']) await backend.post('/api/users/ida/sessions', { title })
     await page.goto(`${backend.url}/?user=ida`)
     await page.getByRole('link', { name: 'First' }).waitFor()
+    await page.getByRole('switch', { name: 'Simulate outage' }).waitFor()
     await page.locator('#user').focus()
+    await page.keyboard.press('Tab')
+    expect(await focused(page)).toContain('Simulate outage')
     await page.keyboard.press('Tab')
     expect(await focused(page)).toContain('Second')
     const outline = await page.evaluate(

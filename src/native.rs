@@ -173,7 +173,11 @@ impl NativeStorage {
             if let Some(stack) = self.storage.stack() {
                 stack.tick();
             }
-            self.net.as_ref().map(|net| net.tick()).unwrap_or_default()
+            let errands = self.net.as_ref().map(|net| net.tick()).unwrap_or_default();
+            if let (Some(stack), Some(net)) = (self.storage.stack(), &self.net) {
+                net.epochs().into_iter().for_each(|reason| stack.epoch(reason));
+            }
+            errands
         });
         (!errands.is_empty()).then(|| errands.into_iter().map(Errand::from).collect())
     }

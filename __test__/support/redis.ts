@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { Redis } from 'ioredis'
+import { Redis, type RedisOptions } from 'ioredis'
 
 /** The URL of the server that `npm test` starts for the tests. Without it the tests fail: they never skip. */
 export function redisUrl(): string {
@@ -12,8 +12,8 @@ export function redisUrl(): string {
 }
 
 /** A client that owes nothing to the library: it sees what really is in the server. */
-export function rawClient(url: string): Redis {
-  return new Redis(url, { maxRetriesPerRequest: 3 })
+export function rawClient(url: string, options: RedisOptions = {}): Redis {
+  return new Redis(url, { maxRetriesPerRequest: 3, ...options })
 }
 
 /** A prefix that nobody else uses. */

@@ -36,12 +36,13 @@ export class OwnServer {
   }
 
   /** Starts the process; with an append-only file, so that a restart finds the data again. */
-  async start(): Promise<void> {
+  async start({ args = [], waits = true }: { args?: string[]; waits?: boolean } = {}): Promise<void> {
     const always = ['--bind', '127.0.0.1', '--save', '', '--appendonly', 'yes', '--appendfsync', 'always']
     const secret = this.password === undefined ? [] : ['--requirepass', this.password]
     const place = ['--port', String(this.port), '--dir', this.folder]
-    this.child = spawn(program, [...place, ...always, ...secret], { stdio: 'ignore' })
+    this.child = spawn(program, [...place, ...always, ...secret, ...args], { stdio: 'ignore' })
     process.once('exit', this.end)
+    if (!waits) return
     const client = rawClient(this.url)
     client.on('error', () => undefined)
     try {

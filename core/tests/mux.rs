@@ -58,7 +58,7 @@ impl Scene {
         assert_eq!(scene.mux.tick(), Want::Connect);
         scene.mux.connected();
         assert!(!scene.output().is_empty());
-        scene.mux.feed(b"+OK\r\n$3\r\nsha\r\n");
+        scene.mux.feed(b"$0\r\n\r\n+OK\r\n$3\r\nsha\r\n");
         assert!(scene.mux.is_up());
         scene.output();
         scene.mux.feed(b"+PONG\r\n");
@@ -118,7 +118,7 @@ fn a_lost_connection_tells_what_is_known() {
     assert_eq!(scene.mux.tick(), Want::Connect, "a call that was not sent waits for the next connection");
     scene.mux.connected();
     scene.output();
-    scene.mux.feed(b"+OK\r\n$3\r\nsha\r\n");
+    scene.mux.feed(b"$0\r\n\r\n+OK\r\n$3\r\nsha\r\n");
     scene.output();
     scene.mux.feed(b"+PONG\r\n");
     assert!(answer(waiting).unwrap().is_ok());
@@ -212,7 +212,7 @@ fn a_server_that_is_still_loading_is_asked_again() {
     assert_eq!(scene.mux.tick(), Want::Connect);
     scene.mux.connected();
     scene.output();
-    scene.mux.feed(b"+OK\r\n$3\r\nsha\r\n");
+    scene.mux.feed(b"$0\r\n\r\n+OK\r\n$3\r\nsha\r\n");
     scene.output();
     scene.mux.feed(b"+PONG\r\n");
     assert!(answer(call).unwrap().is_ok());

@@ -16,9 +16,10 @@ const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '[::1]']
 
 /**
  * @param {import('flowkeep').IStorage} storage
- * @param {{ recordings?: import('./recordings.mjs').Recordings, estimates?: import('./estimates.mjs').Estimates }} [options]
+ * @param {{ recordings?: import('./recordings.mjs').Recordings, estimates?: import('./estimates.mjs').Estimates,
+ *   outage?: import('./outage.mjs').Outage }} [options]
  */
-export function buildApp(storage, { recordings, estimates } = {}) {
+export function buildApp(storage, { recordings, estimates, outage } = {}) {
   const app = Fastify({
     bodyLimit: BODY_LIMIT,
     forceCloseConnections: true,
@@ -26,7 +27,7 @@ export function buildApp(storage, { recordings, estimates } = {}) {
   })
   // Tells a page that the backend is another one than before: with memory, everything it shows is gone.
   const instance = randomUUID()
-  const feed = new Feed(storage, instance)
+  const feed = new Feed(storage, instance, outage)
 
   app.setErrorHandler(answerError)
   app.setNotFoundHandler((_request, reply) => {
@@ -48,6 +49,11 @@ export function buildApp(storage, { recordings, estimates } = {}) {
   app.post('/api/record', async (_request, reply) => {
     if (recordings === undefined) return reply.callNotFound()
     return reply.code(202).send(await recordings.again())
+  })
+  app.put('/api/outage', async (request, reply) => {
+    if (outage === undefined) return reply.callNotFound()
+    outage.turn(/** @type {{ on?: unknown } | null} */ (request.body)?.on === true)
+    return outage.look()
   })
   routes(app, storage)
   if (estimates !== undefined) breakerRoutes(app, estimates)

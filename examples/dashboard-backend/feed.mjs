@@ -13,14 +13,17 @@ export class Feed {
   #listeners = 0
   /** @type {{ text: string, status: object }} */ #status = { text: '', status: {} }
   /** @type {Promise<void> | undefined} */ #looking
+  /** @type {import('./outage.mjs').Outage | undefined} */ #outage
 
   /**
    * @param {import('flowkeep').IStorage} storage
    * @param {string} instance tells a listener that the backend is another one than before
+   * @param {import('./outage.mjs').Outage} [outage] of which listeners are told
    */
-  constructor(storage, instance) {
+  constructor(storage, instance, outage) {
     this.#storage = storage
     this.#instance = instance
+    this.#outage = outage
   }
 
   /** How many listen, over all users. */
@@ -193,9 +196,10 @@ export class Feed {
       const { backend, state } = await this.#storage
         .status()
         .catch(() => ({ backend: 'unknown', state: 'unknown' }))
-      const status = { backend, state, trouble }
+      const status = { backend, state, trouble, outage: (await this.#outage?.look()) ?? null }
       this.#status = { text: JSON.stringify(status), status }
-      await sleep(LOOK_MS, undefined, { signal }).catch(() => {})
+      const pause = status.outage?.on || state !== 'healthy' ? LOOK_MS / 4 : LOOK_MS
+      await sleep(pause, undefined, { signal }).catch(() => {})
     }
     this.#looking = undefined
   }

@@ -41,6 +41,7 @@ export class Recordings {
   /** @type {import('flowkeep').IStorage} */ #storage
   #interruption = new AbortController()
   /** @type {Promise<unknown> | undefined} */ #running
+  /** @type {string | undefined} */ #known
 
   constructor(/** @type {import('flowkeep').IStorage} */ storage) {
     this.#storage = storage
@@ -80,8 +81,15 @@ export class Recordings {
     await this.#running
   }
 
-  /** The session of this checkout: found again on Redis, created otherwise. */
+  /** The session of this checkout: known already, found again on Redis, created otherwise. */
   async #session() {
+    const known = this.#known && (await this.#storage.getSession(this.#known))
+    const session = known && known.state === 'active' ? known : await this.#found()
+    this.#known = session.sessionId
+    return session
+  }
+
+  async #found() {
     const sessions = await this.#storage.listSessions(DEMO_USER, { order: 'desc' })
     const mine = sessions.find(
       (session) =>

@@ -2,6 +2,7 @@
 import { openStorage } from 'flowkeep'
 import { buildApp } from './app.mjs'
 import { Estimates } from './estimates.mjs'
+import { Outage } from './outage.mjs'
 import { Recordings } from './recordings.mjs'
 import { startUpstream } from './upstream.mjs'
 
@@ -16,12 +17,17 @@ if (!Number.isInteger(wished) || wished < 0 || wished > 65_535)
   fail(`PORT must be a number from 0 to 65535, not "${process.env.PORT}"`)
 
 const warn = (/** @type {string} */ text) => console.error(text)
-const storage = await openStorage({ logger: { info: warn } }).catch((error) => fail(error.message))
+// In development the storage is inside the resilient stack even on memory, so that an outage can be tried out.
+const develops = process.env.NODE_ENV !== 'production'
+const resilience = develops ? { resilience: { chaos: {} } } : {}
+const storage = await openStorage({ logger: { info: warn }, ...resilience }).catch((error) =>
+  fail(error.message),
+)
 const recordings = new Recordings(storage)
 // The service that is called through a circuit breaker: one of our own, unless another one is named.
 const upstream = process.env.UPSTREAM_URL ? undefined : await startUpstream()
 const estimates = new Estimates(storage.breakers, process.env.UPSTREAM_URL || (upstream?.url ?? ''))
-const app = buildApp(storage, { recordings, estimates })
+const app = buildApp(storage, { recordings, estimates, ...(develops && { outage: new Outage(storage) }) })
 
 let closing = false
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, close)

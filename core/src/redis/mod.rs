@@ -10,6 +10,7 @@ mod decode;
 mod ear;
 mod encode;
 mod gather;
+mod history;
 mod keys;
 mod link;
 mod mux;

@@ -18,6 +18,7 @@ use slot::{Pending, Slot};
 
 use super::decode::refusal;
 use super::encode::SCRIPT;
+use super::history::History;
 use super::link::{Call, Replies};
 use super::resp::{self, Requests, Value};
 use crate::clock::{Clock, Timestamp};
@@ -79,6 +80,8 @@ struct State {
     useless: Option<&'static str>,
     last_error: Option<Error>,
     heartbeat: Heartbeat,
+    /// What the server said of its history, until somebody asks.
+    history: Option<History>,
 }
 
 /// One connection's calls. See the module's text for how it is driven.
@@ -104,6 +107,7 @@ impl Mux {
             useless: None,
             last_error: None,
             heartbeat: Heartbeat::default(),
+            history: None,
         };
         Self { state: Mutex::new(state), access, clock, ids }
     }
@@ -233,10 +237,12 @@ impl Mux {
                     && self.access.is_refused_by(text)
                 {
                     self.refuse(state, refusal(text), answered);
-                } else if left <= 1 {
-                    (state.phase, state.failures, state.last_error) = (Phase::Up, 0, None);
                 } else {
-                    state.phase = Phase::Greeting(left - 1, until);
+                    state.history = History::read(&value).or(state.history.take());
+                    state.phase = Phase::Greeting(left.saturating_sub(1), until);
+                }
+                if matches!(state.phase, Phase::Greeting(0, _)) {
+                    (state.phase, state.failures, state.last_error) = (Phase::Up, 0, None);
                 }
             }
             _ => match state.sent.front() {
@@ -339,18 +345,6 @@ impl Mux {
         for slot in queued.into_iter().chain(sent) {
             slot.fail(|effect| Error { effect, ..Error::closed() });
         }
-    }
-
-    /// Whether a server has greeted back.
-    #[must_use]
-    pub fn is_up(&self) -> bool {
-        self.lock().phase == Phase::Up
-    }
-
-    /// What went wrong last, until a connection is made; without secrets.
-    #[must_use]
-    pub fn last_error(&self) -> Option<String> {
-        self.lock().last_error.as_ref().map(|error| error.message.clone())
     }
 }
 

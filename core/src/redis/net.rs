@@ -24,6 +24,7 @@ use pool::{Lane, Pool};
 
 use super::cluster::{Place, asking, key_of, slot_of};
 use super::ear::{Ear, Hints};
+use super::history::Histories;
 use super::link::{Call, Link, Replies};
 use super::mux::{Access, Mux, Output, Want};
 use super::resp::Requests;
@@ -75,9 +76,20 @@ pub struct Net {
     lines: Arc<Lines>,
     pool: Arc<Pool>,
     dials: Mutex<Dials>,
+    epochs: Mutex<Epochs>,
     access: Access,
     timers: Arc<Timers>,
 }
+
+/// What servers said of their histories.
+#[derive(Default)]
+struct Epochs {
+    histories: Histories,
+    untold: Vec<&'static str>,
+}
+
+/// Untold changes at the most; then the oldest go.
+const UNTOLD: usize = 100;
 
 impl Net {
     /// `timers` end what waits for a turn: whoever drives this calls their `tick`, too.
@@ -94,8 +106,8 @@ impl Net {
         };
         let lines = Arc::new(Lines::new(FIRST_LINE, clock, ids));
         let (main, ear) = (lines.mux(access.clone()), lines.ear(access.clone(), false));
-        let (pool, dials) = (Pool::new(BLOCKING), Mutex::default());
-        Self { kind, main, ear, lines, pool, dials, access, timers }
+        let (pool, dials, epochs) = (Pool::new(BLOCKING), Mutex::default(), Mutex::default());
+        Self { kind, main, ear, lines, pool, dials, epochs, access, timers }
     }
 
     fn dials(&self) -> MutexGuard<'_, Dials> {
@@ -158,6 +170,7 @@ impl Net {
         }
         let own = [MAIN, EAR].into_iter().filter_map(|number| Some((number, self.line(number)?)));
         for (number, line) in own.chain(self.lines.all()) {
+            self.hear(&line);
             match line.tick() {
                 Want::Nothing => {}
                 Want::Connect => errands.extend(self.dial(number, &line)),
@@ -168,6 +181,23 @@ impl Net {
             }
         }
         errands
+    }
+
+    /// A server may have said that its history is another one.
+    fn hear(&self, line: &Line) {
+        let Line::Calls(mux) = line else { return };
+        let Some(history) = mux.history() else { return };
+        let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        let Epochs { histories, untold } = &mut *epochs;
+        untold.extend(histories.note(&mux.access().name(), history));
+        let spare = untold.len().saturating_sub(UNTOLD);
+        untold.drain(..spare);
+    }
+
+    /// Why the latest acknowledged writes may be missing, for each server of which that is so since the last time.
+    #[must_use]
+    pub fn epochs(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.epochs.lock().unwrap_or_else(PoisonError::into_inner).untold)
     }
 
     /// Remembers for everybody whether the server lets us in.

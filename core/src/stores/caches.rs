@@ -63,12 +63,13 @@ impl Stores {
     }
 
     /// Removes a value, and forbids what is being computed meanwhile to replace it; false when there was none.
-    /// *Round trips*: one.
+    /// *Round trips*: one. While the backend is away it is kept, and true: a value that outlives its deletion would be
+    /// wrong for ever.
     pub async fn cache_delete(&self, call: Call, key: &str) -> Result<bool> {
         let key = Key::new(CACHE, key);
         let (flight, stale) = (key.beside(FLIGHT), key.beside(STALE));
         let commands = [key, flight, stale].map(|key| (key, Command::Delete));
-        Ok(self.commands(call, commands.into()).await?.first() == Some(&Data::Int(1)))
+        Ok(self.commands_kept(call, commands.into(), true).await?.first() == Some(&Data::Int(1)))
     }
 
     /// Whether there is a value. *Round trips*: one.

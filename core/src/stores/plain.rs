@@ -16,8 +16,18 @@ impl Stores {
 
     /// Does several things with a key and its companions, as one step. *Round trips*: one.
     pub(super) async fn commands(&self, call: Call, commands: Vec<(Key, Command)>) -> Result<Vec<Data>> {
+        self.commands_kept(call, commands, false).await
+    }
+
+    /// The same; with `deferrable` it may be done later, when the backend is away.
+    pub(super) async fn commands_kept(
+        &self,
+        call: Call,
+        commands: Vec<(Key, Command)>,
+        deferrable: bool,
+    ) -> Result<Vec<Data>> {
         let Some((first, _)) = commands.first() else { return Ok(Vec::new()) };
-        let mut txn = Txn::new(first.alone(), call.deadline);
+        let mut txn = Txn { deferrable, ..Txn::new(first.alone(), call.deadline) };
         txn.effects = commands.into_iter().map(|(key, command)| Effect::Do { key, command }).collect();
         match self.backend.run(txn).await? {
             Outcome::Committed(replies) => replies.into_iter().map(data).collect(),

@@ -137,6 +137,33 @@ fn log_len(stage: &Stage, session: &str) -> usize {
 }
 
 #[test]
+fn a_cached_value_is_deleted_for_later_and_other_plain_values_are_not_known() {
+    let stage = Stage::new(Policy::default());
+    let cache = |name: &str, key: &str| stage.call(name, key, "");
+    let set = |key: &str| stage.call("cache.set", key, "1");
+    set("a").unwrap();
+    set("b").unwrap();
+    stage.lose();
+    assert_eq!(cache("cache.delete", "a").unwrap(), json!(true));
+    assert_eq!(
+        (cache("cache.get", "a").unwrap(), cache("cache.exists", "a").unwrap()),
+        (Value::Null, json!(false))
+    );
+    for (name, key) in [("cache.get", "b"), ("cache.exists", "b"), ("queue.length", "q"), ("kv.get", "k")] {
+        let error = cache(name, key).unwrap_err();
+        assert_eq!((error.code, error.effect), (Code::Unavailable, Effect::NotApplied), "{name}");
+    }
+    assert_eq!(set("b").unwrap_err().code, Code::Unavailable);
+    // Back: what is set anew comes behind what was deleted.
+    stage.server.be(Mood::Well);
+    stage.until("recovering", |standings| standings.standing.as_str() == "recovering");
+    set("a").unwrap();
+    stage.recover();
+    assert_eq!((cache("cache.get", "a").unwrap(), cache("cache.get", "b").unwrap()), (json!([1]), json!([1])));
+    assert_eq!(stage.standings().conflicts, 0);
+}
+
+#[test]
 fn answers_lost_while_it_is_brought_make_nothing_twice() {
     let stage = Stage::new(Policy::default());
     let session = id(&stage.call("createSession", "u", "{}").unwrap(), "sessionId");

@@ -190,11 +190,39 @@ follow(userId, {
   },
 })
 
-function showStorage({ backend, state, trouble: code }) {
+function showStorage({ backend, state, trouble: code, outage }) {
   const tone = code || state !== 'healthy' ? 'bad' : 'good'
-  chip($('storage'), tone, `${backend} storage: ${code ? 'not answering' : state}`)
+  const words = [code && state === 'healthy' ? 'not answering' : state, ...(outage ? keptWords(outage) : [])]
+  chip($('storage'), tone, `${backend} storage: ${words.join(', ')}`)
+  showOutage(outage)
   trouble = code ? `The storage can’t answer (${code}). What you see may be out of date.` : ''
   render()
+}
+
+/** What is kept for later, and what came of it. */
+function keptWords({ on, kept, conflicts, recovered }) {
+  const writes = (count) => `${count} ${count === 1 ? 'write' : 'writes'}`
+  if (kept > 0) return [`${writes(kept)} ${on ? 'kept' : 'to go'}`]
+  const met = conflicts > 0 ? [`${conflicts} in conflict`] : []
+  return recovered ? [`${writes(recovered.writes)} brought in ${recovered.ms} ms`, ...met] : met
+}
+
+function showOutage(outage) {
+  const button = $('outage')
+  button.hidden = !outage
+  button.setAttribute('aria-checked', String(outage?.on ?? false))
+}
+
+async function turnOutage() {
+  const on = $('outage').getAttribute('aria-checked') !== 'true'
+  const body = JSON.stringify({ on })
+  const headers = { 'content-type': 'application/json' }
+  try {
+    showOutage(await read('/api/outage', { method: 'PUT', headers, body }))
+    announce(on ? 'The outage begins: what you do is kept.' : 'The outage ends.')
+  } catch (error) {
+    announce(`Not switched: ${error.message}`)
+  }
 }
 
 function chip(element, tone, text) {
@@ -347,4 +375,5 @@ setInterval(() => {
 setInterval(() => connection === 'live' && loadSessions(), RELOAD_MS)
 
 $('user').value = userId
+$('outage').addEventListener('click', turnOutage)
 addEventListener('hashchange', route)

@@ -141,6 +141,12 @@ impl Resilient {
         self.core.note_failure(self.core.gate.permit(), &error);
     }
 
+    /// The server goes on with another history: the latest acknowledged writes may be missing.
+    pub fn epoch(&self, reason: &str) {
+        let reason = serde_json::to_string(reason).unwrap_or_default();
+        self.core.news.tell("epoch", self.core.clock.now().0, &format!("\"reason\":{reason}"));
+    }
+
     /// Whether [`Resilient::tick`] has something to do, even when no call waits.
     #[must_use]
     pub fn is_busy(&self) -> bool {

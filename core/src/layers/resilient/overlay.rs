@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::clock::Timestamp;
+use crate::command::{Command, Data};
 use crate::key::{Key, Name, Partition};
 use crate::near::{Known, Near};
 use crate::provenance::Provenance;
@@ -25,6 +26,8 @@ struct Held {
     fields: HashMap<Name, Option<Arc<str>>>,
     until: Option<Until>,
     log: Vec<Arc<str>>,
+    /// It is a plain value, and was deleted here.
+    is_plain: bool,
     /// Kept writes that touch it.
     writes: usize,
 }
@@ -61,7 +64,9 @@ pub(super) fn places(txn: &Txn) -> Vec<Place> {
         | Effect::Drop { key, .. }
         | Effect::Delete { key }
         | Effect::Slide { key, .. }
-        | Effect::Append { key, .. } => Some(key),
+        | Effect::Append { key, .. }
+        | Effect::Do { key, .. }
+        | Effect::Try { key, .. } => Some(key),
         _ => None,
     });
     for key in checked.chain(changed) {
@@ -73,7 +78,7 @@ pub(super) fn places(txn: &Txn) -> Vec<Place> {
     places
 }
 
-/// What a command on a plain value answers is not known here.
+/// What a command on a plain value answers is not known here, but for what is deleted.
 fn is_of_records(effect: &Effect) -> bool {
     matches!(
         effect,
@@ -85,6 +90,7 @@ fn is_of_records(effect: &Effect) -> bool {
             | Effect::Append { .. }
             | Effect::Add { .. }
             | Effect::Remove { .. }
+            | Effect::Do { command: Command::Delete, .. }
     )
 }
 
@@ -142,10 +148,17 @@ impl Overlay {
             {
                 return Said::Unknown;
             }
+            let asked = if refused.is_some() { &[][..] } else { &txn.effects };
+            let commands = asked.iter().map(|effect| self.deleted(txn.partition, effect));
+            let Some(mut replies) = commands.collect::<Option<Vec<_>>>() else { return Said::Unknown };
+            if !replies.is_empty() {
+                grounds.add(Provenance::Pending);
+            }
             let reply = |query| self.answer(txn.partition, query, near, now, &mut grounds);
-            let Some(replies) = queries.iter().map(reply).collect::<Option<Vec<_>>>() else {
+            let Some(answers) = queries.iter().map(reply).collect::<Option<Vec<_>>>() else {
                 return Said::Unknown;
             };
+            replies.extend(answers);
             let outcome = match refused {
                 Some(check) => Outcome::Refused(check, replies),
                 None => Outcome::Committed(replies),
@@ -154,6 +167,17 @@ impl Overlay {
         }
         let may = txn.deferrable && txn.queries.is_empty() && txn.effects.iter().all(is_of_records);
         if may { Said::MayKeep } else { Said::Unknown }
+    }
+
+    /// What a command that asks is answered of a plain value that was deleted here; of others nothing is known.
+    fn deleted(&self, partition: Partition, effect: &Effect) -> Option<Reply> {
+        let Effect::Do { key, command } = effect else { return None };
+        self.records.get(&(partition, key.clone())).filter(|held| held.is_plain)?;
+        match command {
+            Command::Get => Some(Reply::Data(Data::Nil)),
+            Command::Exists => Some(Reply::Data(Data::Int(0))),
+            _ => None,
+        }
     }
 
     /// `None` when it is not known here: then the base that the check stands for was seen before, and the backend decides.
@@ -246,6 +270,11 @@ impl Overlay {
                     let held = self.held(txn.partition, key);
                     *held = Held { whole: true, writes: held.writes, ..Held::default() };
                 }
+                Effect::Do { key, .. } => {
+                    self.held(txn.partition, key).is_plain = true;
+                    // Whether there was anything nobody knows.
+                    replies.push(Reply::Data(Data::Int(1)));
+                }
                 Effect::Slide { key, until } => {
                     replies.push(Reply::Until(self.held(txn.partition, key).slide(*until)))
                 }
@@ -264,6 +293,7 @@ impl Overlay {
         let reply = |effect: &Effect| match effect {
             Effect::Slide { until, .. } => Some(Reply::Until(*until)),
             Effect::Append { .. } => Some(Reply::Position(PROVISIONAL)),
+            Effect::Do { .. } => Some(Reply::Data(Data::Int(1))),
             _ => None,
         };
         Outcome::Committed(txn.effects.iter().filter_map(reply).collect())

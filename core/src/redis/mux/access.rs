@@ -92,6 +92,8 @@ impl Access {
         if self.database > 0 {
             requests.request(&[b"SELECT", self.database.to_string().as_bytes()]);
         }
+        // Who may not ask this is not told when a replica took over.
+        requests.request(&[b"INFO", b"replication"]);
         // Both are courtesies: the first tells operators who is there, the second saves a round trip later.
         requests.request(&[b"CLIENT", b"SETNAME", b"flowkeep"]);
         requests.request(&[b"SCRIPT", b"LOAD", script.as_bytes()]);

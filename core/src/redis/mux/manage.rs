@@ -6,11 +6,29 @@ use super::slot::Slot;
 use super::{Access, Mux, Phase, State};
 use crate::clock::Timestamp;
 use crate::error::{Code, Effect, Error};
+use crate::redis::history::History;
 use crate::redis::resp::Requests;
 
 impl Mux {
+    /// Whether a server has greeted back.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.lock().phase == Phase::Up
+    }
+
+    /// What went wrong last, until a connection is made; without secrets.
+    #[must_use]
+    pub fn last_error(&self) -> Option<String> {
+        self.lock().last_error.as_ref().map(|error| error.message.clone())
+    }
+
     pub(in crate::redis) fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// What the server said of its history since the last time.
+    pub(in crate::redis) fn history(&self) -> Option<History> {
+        self.lock().history.take()
     }
 
     /// The connection is of no use any more, though it may stand.
