@@ -128,7 +128,11 @@ export class Calls {
   follow(operation: number, query: unknown): Follow {
     const { text, tagged } = encode(query)
     const answer = this.#native.call(operation, '', text, undefined, tagged ? DATA_TAGGED : 0)
-    const read: Read = (written) => feedPage(JSON.parse(written ?? '') as Json)
+    const read: Read = (written) => {
+      const page = feedPage(JSON.parse(written ?? '') as Json)
+      if (page.items.some(isGap)) this.#carrier.tell(GAP)
+      return page
+    }
     if (typeof answer === 'string') {
       const page = this.#settled(answer, read) as Promise<FeedPage>
       return { page, cancel: () => undefined, hold: () => undefined }
@@ -219,6 +223,9 @@ export class Calls {
     })
   }
 }
+
+const isGap = (item: unknown): boolean => (item as { type: string }).type === 'gap'
+const GAP = { type: 'gap', reason: 'a part of a feed was trimmed before it was read' }
 
 /** Makes an answer of a call's text, which is no error; there is none when nothing has changed. */
 type Read = (text: string | undefined) => unknown

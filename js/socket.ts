@@ -77,6 +77,11 @@ export class Carrier {
     else if (this.#resilient) this.watch()
   }
 
+  /** Tells something that happened to the storage as a whole. */
+  tell(news: object): void {
+    this.#hear(JSON.stringify([{ at: Date.now(), ...news }]))
+  }
+
   /** Looks at the time also while no call waits, as long as the engine has something to do. It keeps no process alive. */
   watch(): void {
     if (this.#timer || !this.#native.isBusy) return

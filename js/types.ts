@@ -43,6 +43,7 @@ import type {
   SweepOptions,
   Swept,
 } from './life-types.js'
+import type { Notice, NoticeType } from './notices.js'
 import type { Queue } from './queue.js'
 import type { RequestLog } from './request-log.js'
 import type { ServiceView } from './service.js'
@@ -258,6 +259,8 @@ export interface IStorage<T extends Typing = Typing> {
   subscribe(query: SubscribeQuery): Subscription<FeedItem>
   watchSession(sessionId: SessionId | Plain, options?: WatchOptions): Subscription<Snapshot<T> | FeedItem>
   on<Type extends EventType | '*'>(type: Type, listener: Listener<Type>, options?: ListenOptions): () => void
+  /** Hears of the storage's own life: see `NoticeType`. */
+  on<Type extends NoticeType>(type: Type, listener: (notice: Notice<Type>) => void): () => void
   replay(sessionId: SessionId | Plain, options?: ReplayOptions): Promise<Replayed<T>>
 
   eraseUser(userId: UserId | Plain, options?: CallOptions): Promise<Erased>

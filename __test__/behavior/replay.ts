@@ -218,10 +218,16 @@ export function replay(subject: Subject): void {
         )
       }
       const [first] = (await storage.events({ sessionId, types: ['custom:n'], limit: 1 })).items
+      let told = 0
+      const deaf = storage.on('gap', ({ reason }) => {
+        if (reason.includes('trimmed')) told++
+      })
       const fresh = storage.subscribe({ sessionId })
       const gap = existing((await fresh.next()).value)
       const lost = existing(first).data.n as number
       expect(gap).toMatchObject({ type: 'gap', sessionId, count: lost + 1 })
+      expect(told).toBe(1)
+      deaf()
       expect((await fresh.next()).value).toEqual(first)
       await fresh.return()
       await refusal(storage.replay(sessionId), UnsupportedError, 'STORAGE_UNSUPPORTED')

@@ -139,8 +139,8 @@ fn log_len(stage: &Stage, session: &str) -> usize {
 #[test]
 fn a_cached_value_is_deleted_for_later_and_other_plain_values_are_not_known() {
     let stage = Stage::new(Policy::default());
-    let cache = |name: &str, key: &str| stage.call(name, key, "");
-    let set = |key: &str| stage.call("cache.set", key, "1");
+    let cache = |name: &str, key: &str| stage.call(name, &format!("{key:?}"), "");
+    let set = |key: &str| stage.call("cache.set", &format!("{key:?}"), "1");
     set("a").unwrap();
     set("b").unwrap();
     stage.lose();
@@ -159,7 +159,10 @@ fn a_cached_value_is_deleted_for_later_and_other_plain_values_are_not_known() {
     stage.until("recovering", |standings| standings.standing.as_str() == "recovering");
     set("a").unwrap();
     stage.recover();
-    assert_eq!((cache("cache.get", "a").unwrap(), cache("cache.get", "b").unwrap()), (json!([1]), json!([1])));
+    assert_eq!(
+        (cache("cache.get", "a").unwrap(), cache("cache.get", "b").unwrap()),
+        (json!([1]), json!([1]))
+    );
     assert_eq!(stage.standings().conflicts, 0);
 }
 
