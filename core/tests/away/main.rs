@@ -149,7 +149,7 @@ fn a_cached_value_is_deleted_for_later_and_other_plain_values_are_not_known() {
         (cache("cache.get", "a").unwrap(), cache("cache.exists", "a").unwrap()),
         (Value::Null, json!(false))
     );
-    for (name, key) in [("cache.get", "b"), ("cache.exists", "b"), ("queue.length", "q"), ("kv.get", "k")] {
+    for (name, key) in [("cache.get", "b"), ("cache.exists", "b"), ("queue.length", "q")] {
         let error = cache(name, key).unwrap_err();
         assert_eq!((error.code, error.effect), (Code::Unavailable, Effect::NotApplied), "{name}");
     }

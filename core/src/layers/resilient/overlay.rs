@@ -138,10 +138,6 @@ impl Overlay {
     pub fn look(&self, txn: &Txn, near: &dyn Near, now: Timestamp) -> Said {
         let mut grounds = Grounds(Provenance::Backend);
         let refused = txn.checks.iter().position(|check| self.holds(txn.partition, check) == Some(false));
-        // What stands in a plain value was not seen.
-        if refused.is_none() && txn.is_read() && !txn.effects.is_empty() {
-            return Said::Unknown;
-        }
         if txn.is_read() || refused.is_some() {
             let queries = if refused.is_some() { &txn.witness } else { &txn.queries };
             if refused.is_none() && txn.checks.iter().any(|check| self.holds(txn.partition, check).is_none())
