@@ -140,7 +140,7 @@ it(
         await pause(1)
       }
     })()
-    for (let kill = 0; kill < much(600, 40); kill++) {
+    for (let kill = 0; kill < much(600, 20); kill++) {
       await pause(50)
       await client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
     }
@@ -289,7 +289,7 @@ it(
       times.push(performance.now() - from)
     }
     measured('recovery', { p50: percentile(times, 50), p99: percentile(times, 99) })
-    expect(percentile(times, 99)).toBeLessThan(1_000)
+    expect(percentile(times, 99)).toBeLessThan(much(1_000, 10_000))
   },
   LONG,
 )
@@ -302,7 +302,7 @@ it('close: with the server down and a hundred calls under way it takes no second
   const calls = Array.from({ length: 100 }, () => rejection(storage.getSession(sessionId)))
   const from = performance.now()
   await storage.close()
-  expect(performance.now() - from).toBeLessThan(1_000)
+  expect(performance.now() - from).toBeLessThan(much(1_000, 10_000))
   for (const error of await Promise.all(calls)) expect(error).toMatchObject({ code: 'STORAGE_CLOSED' })
   server.thaw()
 })
