@@ -343,11 +343,15 @@ fn only_ours(_: &Folder) {}
 fn nobody_else_reads_what_is_kept() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = Folder::new();
-    fs::write(folder.file(), b"").unwrap();
-    fs::set_permissions(folder.file(), fs::Permissions::from_mode(0o644)).unwrap();
     let (mut file, _) = folder.open().unwrap();
     file.keep(1, &txn(1)).unwrap();
     file.commit(NOW);
+    only_ours(&folder);
+    drop(file);
+    // One that somebody has opened to others.
+    fs::set_permissions(folder.file(), fs::Permissions::from_mode(0o644)).unwrap();
+    let (_file, found) = folder.open().unwrap();
+    assert_eq!(numbers(&found), [1]);
     only_ours(&folder);
 }
 
