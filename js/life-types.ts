@@ -28,10 +28,40 @@ export interface SweepOptions extends CallOptions {
   readonly partitions?: number
 }
 
+/** Which events are to go. */
+export interface PruneQuery {
+  /** Those from before. */
+  readonly olderThan: Date
+  /** `true`: they are only counted. */
+  readonly dryRun?: boolean
+  /** Sessions that the call looks at, at the most: 10,000 unless given. */
+  readonly limit?: number
+  /** Sessions that it looks at in a second, at the most: 1,000 unless given. */
+  readonly perSecond?: number
+  /** Where an earlier call ended. */
+  readonly cursor?: string
+}
+
+/** What was pruned, or would be. */
+export interface Pruned {
+  /** Sessions whose log lost events. */
+  readonly sessions: number
+  /** Events that went from the logs of sessions. */
+  readonly events: number
+  /** Sessions that were left alone: one of their chains is not at its end. */
+  readonly running: number
+  /** Pass it to go on; `null`: every session was looked at. */
+  readonly cursor: string | null
+}
+
 /** What a sweep has done. */
 export interface Swept {
   /** Sessions whose end was noted: out of their user's list, `session:expired` in the feed. */
   readonly expired: number
+  /** Steps whose lease had run out: failed as `lost`, or pending again. */
+  readonly lost: number
+  /** Chains that were archived: those that a storage keeps in place for a while (`archiveAfterSeconds`). */
+  readonly archived: number
 }
 
 /** What every query takes. */
@@ -61,9 +91,11 @@ export interface SessionsQuery<Field extends string = string> extends RecordsQue
 
 /** Which chains. */
 export interface ChainsQuery<Field extends string = string> extends RecordsQuery<Field> {
-  /** Of which session. */
+  /** Of which session; of one that has expired, what is archived. */
   readonly parent: SessionId | Plain
   readonly status?: ChainStatus
+  /** Archived chains with the others (`include`, the default), left out, or alone. */
+  readonly archived?: 'include' | 'exclude' | 'only'
 }
 
 /** Which steps. */

@@ -4,6 +4,8 @@ import type { Chain, ChainId, Json, Plain, Session, Step, UserId } from './gener
 import type {
   ChainsQuery,
   Erased,
+  Pruned,
+  PruneQuery,
   RecordPage,
   SessionCounts,
   SessionsQuery,
@@ -20,6 +22,7 @@ import { untilTerminal } from './wait.js'
 const ERASE_USER = numberOf('eraseUser')
 const SESSION_COUNTS = numberOf('sessionCounts')
 const SWEEP = numberOf('sweep')
+const PRUNE_EVENTS = numberOf('pruneEvents')
 const QUERY_SESSIONS = numberOf('querySessions')
 const QUERY_CHAINS = numberOf('queryChains')
 const QUERY_STEPS = numberOf('querySteps')
@@ -126,11 +129,20 @@ export abstract class LifeBase<T extends Typing = Typing> extends PlainBase {
   }
 
   /**
-   * Does what is due now: notes the end of expired sessions. A storage does so by itself, a part every second; any
-   * number of them may, each thing is done once.
+   * Does what is due now: notes the end of expired sessions, ends leases that have run out, archives chains whose time has come. A
+   * storage does so by itself, a part every second; any number of them may, each thing is done once.
    */
   sweep(options?: SweepOptions): Promise<Swept> {
     return this.#calls.byId(SWEEP, '', undefined, options, plain, false) as Promise<Swept>
+  }
+
+  /**
+   * Drops events from before a time, of the logs of sessions and of the feeds of their users. A session in which a chain is not at its end
+   * keeps its whole log, since a replay needs it. It looks at so many sessions a second, until `limit` or the call's deadline is reached:
+   * the cursor says where another call goes on.
+   */
+  pruneEvents(query: PruneQuery, options?: CallOptions): Promise<Pruned> {
+    return this.#calls.byId(PRUNE_EVENTS, '', query, options, plain, true) as Promise<Pruned>
   }
 
   /** A page of a user's sessions. What a state leaves out costs nothing; what a tag leaves out is passed over. */

@@ -64,11 +64,34 @@ export interface StorageOptions {
   readonly sessionTtlSeconds?: number
   /** A session's longest life, whatever is written, in seconds; 0, the default, is no bound. */
   readonly maxSessionLifeSeconds?: number
+  /** Events that a session's log keeps: the last 10,000 unless given. What a reader finds gone is told: `log:trimmed`, `gap`. */
+  readonly maxEvents?: number
+  /**
+   * The age at which events go, in seconds, from the logs of sessions in which no chain runs, and from the feeds of users. 604,800 (7 days)
+   * unless given. A feed goes when nothing was added to it for so long.
+   */
+  readonly eventTtlSeconds?: number
+  /**
+   * How long a chain stays as it is after its end, in seconds, before it is archived: read-only, in one piece, with a life of its own.
+   * 0, the default, is with the very write that ends it.
+   */
+  readonly archiveAfterSeconds?: number
+  /**
+   * How long what a session has archived is kept after the last chain came to it, in seconds, whatever becomes of the session; 0 is for
+   * ever. 604,800 (7 days) unless given.
+   */
+  readonly archiveTtlSeconds?: number
+  /**
+   * The form in which records are written: while processes with an older version of this library are still at work on the same data, the
+   * newest form that they read. 1 knows no archives and no leases. The latest, 2, unless given.
+   */
+  readonly writeSchemaVersion?: number
   /** How long a call waits unless it says otherwise, in ms. 2,000 unless given. */
   readonly timeoutMs?: number
   /**
-   * How often this storage does a part of what is due, in seconds: it notes the end of expired sessions. 1 unless
-   * given: everything is looked through in half a minute. 0 is never: something else has to call `sweep`.
+   * How often this storage does a part of what is due, in seconds: it notes the end of expired sessions, ends leases that
+   * have run out, archives chains. 1 unless given: what it wrote itself is looked at then, all that others wrote within half a
+   * minute. 0 is never: something else has to call `sweep`.
    */
   readonly sweepSeconds?: number
   readonly limits?: Partial<Limits>

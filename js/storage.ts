@@ -41,7 +41,9 @@ import type {
   CreateOptions,
   EventPage,
   EventsQuery,
+  HeartbeatOptions,
   IStorage,
+  ListChainsOptions,
   ListOptions,
   SessionDataOf,
   SessionOf,
@@ -51,6 +53,7 @@ import type {
   StepDataOf,
   StepOf,
   StepUpdateOf,
+  StepUpdateOptions,
   Typing,
   UpdateOptions,
   Updater,
@@ -71,6 +74,7 @@ const LIST_CHAINS = numberOf('listChains')
 const CREATE_STEP = numberOf('createStep')
 const GET_STEP = numberOf('getStep')
 const UPDATE_STEP = numberOf('updateStep')
+const HEARTBEAT_STEP = numberOf('heartbeatStep')
 const DELETE_STEP = numberOf('deleteStep')
 const LIST_STEPS = numberOf('listSteps')
 const APPEND_EVENT = numberOf('appendEvent')
@@ -250,7 +254,7 @@ export abstract class StorageBase<T extends Typing = Typing> extends LifeBase<T>
   }
 
   /** A session's chains in the order of their creation. */
-  listChains(sessionId: SessionId | Plain, options?: ListOptions): Promise<ChainOf<T>[]> {
+  listChains(sessionId: SessionId | Plain, options?: ListChainsOptions): Promise<ChainOf<T>[]> {
     return this.#calls.byId(LIST_CHAINS, sessionId, undefined, options, CHAINS, false) as Promise<
       ChainOf<T>[]
     >
@@ -270,9 +274,17 @@ export abstract class StorageBase<T extends Typing = Typing> extends LifeBase<T>
   updateStep(
     stepId: StepId | Plain,
     updates: StepUpdateOf<T> | Updater<StepOf<T>, StepUpdateOf<T>>,
-    options?: UpdateOptions,
+    options?: StepUpdateOptions,
   ): Promise<StepOf<T>> {
     return this.#update(UPDATE_STEP, GET_STEP, stepId, updates, options, step) as Promise<StepOf<T>>
+  }
+
+  /**
+   * Draws out the lease of a step that is in progress, for as long again from now on. Refused with `STORAGE_TRANSITION`
+   * once the step is in progress under a lease no more: its worker has to stop.
+   */
+  heartbeatStep(stepId: StepId | Plain, options?: HeartbeatOptions): Promise<StepOf<T>> {
+    return this.#calls.byId(HEARTBEAT_STEP, stepId, undefined, options, step, false) as Promise<StepOf<T>>
   }
 
   /** Deletes a step; its number is not given again. One that does not exist is no error. */

@@ -36,6 +36,8 @@ import type { KeyValues } from './kv.js'
 import type {
   ChainsQuery,
   Erased,
+  Pruned,
+  PruneQuery,
   RecordPage,
   SessionCounts,
   SessionsQuery,
@@ -128,12 +130,40 @@ export interface UpdateOptions extends CallOptions {
   readonly ifVersion?: number
 }
 
+/** What an update of a step takes. */
+export interface StepUpdateOptions extends UpdateOptions {
+  /**
+   * For how long the step's worker may be silent, in seconds; fractions count. Only with the status `in_progress`. When it runs out
+   * without a `heartbeatStep`, the step fails with the error `lost`.
+   */
+  readonly leaseSeconds?: number
+  /** `'retry'`: a step that was lost goes back to `pending`, as its next attempt, instead of failing. */
+  readonly onLost?: 'fail' | 'retry'
+  /**
+   * The attempt that the caller works on, as the step that it started said. If the step is not in progress in it any more, the update is
+   * refused with `STORAGE_TRANSITION`: a late word of a lost worker changes nothing.
+   */
+  readonly ifAttempt?: number
+}
+
+/** What a heartbeat takes. */
+export interface HeartbeatOptions extends CallOptions {
+  /** The attempt that the caller works on: as for an update. */
+  readonly ifAttempt?: number
+}
+
 /** What a list takes. */
 export interface ListOptions extends CallOptions {
   /** At most so many; all unless given. */
   readonly limit?: number
   /** The order of creation (`asc`, the default) or the other way. */
   readonly order?: 'asc' | 'desc'
+}
+
+/** What a list of chains takes. */
+export interface ListChainsOptions extends ListOptions {
+  /** Archived chains with the others (`include`, the default), left out, or alone. */
+  readonly archived?: 'include' | 'exclude' | 'only'
 }
 
 /** Which events. */
@@ -242,15 +272,16 @@ export interface IStorage<T extends Typing = Typing> {
     options?: UpdateOptions,
   ): Promise<ChainOf<T>>
   deleteChain(chainId: ChainId | Plain, options?: CallOptions): Promise<void>
-  listChains(sessionId: SessionId | Plain, options?: ListOptions): Promise<ChainOf<T>[]>
+  listChains(sessionId: SessionId | Plain, options?: ListChainsOptions): Promise<ChainOf<T>[]>
 
   createStep(chainId: ChainId | Plain, data: StepDataOf<T>, options?: CreateOptions): Promise<StepOf<T>>
   getStep(stepId: StepId | Plain, options?: CallOptions): Promise<StepOf<T> | null>
   updateStep(
     stepId: StepId | Plain,
     updates: StepUpdateOf<T> | Updater<StepOf<T>, StepUpdateOf<T>>,
-    options?: UpdateOptions,
+    options?: StepUpdateOptions,
   ): Promise<StepOf<T>>
+  heartbeatStep(stepId: StepId | Plain, options?: HeartbeatOptions): Promise<StepOf<T>>
   deleteStep(stepId: StepId | Plain, options?: CallOptions): Promise<void>
   listSteps(chainId: ChainId | Plain, options?: ListOptions): Promise<StepOf<T>[]>
 
@@ -266,6 +297,7 @@ export interface IStorage<T extends Typing = Typing> {
   eraseUser(userId: UserId | Plain, options?: CallOptions): Promise<Erased>
   sessionCounts(userId: UserId | Plain, options?: CallOptions): Promise<SessionCounts>
   sweep(options?: SweepOptions): Promise<Swept>
+  pruneEvents(query: PruneQuery, options?: CallOptions): Promise<Pruned>
   querySessions<Field extends keyof Session & string = keyof Session & string>(
     query: SessionsQuery<Field>,
     options?: CallOptions,

@@ -1,5 +1,5 @@
 import { ConflictError, TimeoutError } from './errors.js'
-import type { CallOptions, UpdateOptions, Updater } from './types.js'
+import type { CallOptions, StepUpdateOptions, UpdateOptions, Updater } from './types.js'
 
 /** How often a function of the current record is called for one update, at the most. */
 const UPDATER_CALLS = 100
@@ -49,14 +49,16 @@ export async function updateBy(
   read: (options: CallOptions) => Promise<unknown>,
   write: (data: object, options: unknown) => Promise<unknown>,
   updater: Updater<object, object>,
-  options: UpdateOptions | undefined,
+  options: UpdateOptions | StepUpdateOptions | undefined,
   timeoutMs: number,
 ): Promise<unknown> {
   const deadline = Date.now() + (options?.timeoutMs ?? timeoutMs)
   // Judges the options, and finds a record that does not exist, as any update would.
-  await write({}, options)
   const { ifVersion, ...rest } = options ?? {}
-  let current = (await read(rest)) as { version: number } | null
+  const { leaseSeconds: _, onLost: __, ...judged } = (options ?? {}) as StepUpdateOptions
+  await write({}, options && judged)
+  const { ifAttempt: ___, ifVersion: ____, ...reading } = judged
+  let current = (await read(reading)) as { version: number } | null
   for (let called = 1; current; called++) {
     const updates = await inTime(updater, current, deadline, rest.signal)
     try {
@@ -68,5 +70,5 @@ export async function updateBy(
       current = error.current as { version: number }
     }
   }
-  return write({}, options)
+  return write({}, options && judged)
 }

@@ -1,4 +1,5 @@
 import { describe } from 'vitest'
+import { archive } from './archive.js'
 import { cache } from './cache.js'
 import { chains } from './chains.js'
 import { collections } from './collections.js'
@@ -12,6 +13,7 @@ import type { Subject } from './fixture.js'
 import { idempotency } from './idempotency.js'
 import { json } from './json.js'
 import { keyValues } from './kv.js'
+import { leases } from './leases.js'
 import { life } from './life.js'
 import { lists } from './lists.js'
 import { options } from './options.js'
@@ -46,6 +48,8 @@ export function testStorage(subject: Subject): void {
     replay(subject)
     expiry(subject)
     life(subject)
+    archive(subject)
+    leases(subject)
     queries(subject)
     lists(subject)
     options(subject)

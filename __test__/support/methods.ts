@@ -34,6 +34,10 @@ export const everyMethod: readonly Method[] = [
   write('createStep', (s, ids, options) => s.createStep(ids.chainId, { action: 'new' }, options)),
   read('getStep', (s, ids, options) => s.getStep(ids.stepId, options)),
   write('updateStep', (s, ids, options) => s.updateStep(ids.stepId, { action: 'changed' }, options)),
+  write('heartbeatStep', async (s, ids, options) => {
+    await s.updateStep(ids.stepId, { status: 'in_progress' }, { ...options, leaseSeconds: 3600 })
+    return s.heartbeatStep(ids.stepId, options)
+  }),
   read('listSteps', (s, ids, options) => s.listSteps(ids.chainId, options)),
   write('appendEvent', (s, ids, options) => s.appendEvent(ids.sessionId, { type: 'custom:note' }, options)),
   read('events', (s, ids, options) => s.events({ userId: ids.userId }, options)),

@@ -29,8 +29,15 @@ macro_rules! operations {
             /// Whether it may wait on any backend, memory included: those that wait for what others do.
             #[must_use]
             pub fn waits(self) -> bool {
-                const WAITING: &[&str] =
-                    &["subscribe", "queue.take", "streams.read", "streams.readGroup", "streams.take", "requestLog.follow"];
+const WAITING: &[&str] = &[
+                    "subscribe",
+                    "queue.take",
+                    "streams.read",
+                    "streams.readGroup",
+                    "streams.take",
+                    "requestLog.follow",
+                    "pruneEvents",
+                ];
                 WAITING.contains(&self.name())
             }
 
@@ -69,6 +76,7 @@ operations! {
         CreateStep "createStep" "chainId",
         GetStep "getStep" "stepId",
         UpdateStep "updateStep" "stepId",
+        HeartbeatStep "heartbeatStep" "stepId",
         DeleteStep "deleteStep" "stepId",
         ListSteps "listSteps" "chainId",
         AppendEvent "appendEvent" "sessionId",
@@ -98,6 +106,7 @@ operations! {
         EraseUser "eraseUser" "userId",
         SessionCounts "sessionCounts" "userId",
         Sweep "sweep" "",
+        PruneEvents "pruneEvents" "",
         QuerySessions "querySessions" "",
         QueryChains "queryChains" "",
         QuerySteps "querySteps" "",

@@ -27,7 +27,7 @@ use crate::schema::{
     self, GuardKind, Guards, Input, Issues, Json, JsonObject, Limits, OnCorrupt, Options, OptionsFor,
     PlainFor, PlainOptions, StorageOptions,
 };
-use crate::stores::{Call, Keeping, Policy, Stores};
+use crate::stores::{Call, Keeping, Policy, SCHEMA_VERSION, Stores};
 use crate::timer::Timers;
 
 /// The answer for a record that the caller holds already.
@@ -102,6 +102,13 @@ impl Settings {
     /// `STORAGE_CONFIG`, naming every option that can't be used.
     pub fn read(options: Input<'_>, limits: &str, schemas: &str) -> Result<Self> {
         let options = schema::storage_options(options).map_err(|issues| config(&issues))?;
+        if let Some(version) = options.write_schema_version
+            && version > u64::from(SCHEMA_VERSION)
+        {
+            let message =
+                format!("writeSchemaVersion: this version writes 1 to {SCHEMA_VERSION}, not {version}");
+            return Err(Error::new(Code::Config, message));
+        }
         let limits = if limits.is_empty() {
             Limits::default()
         } else {
@@ -127,6 +134,17 @@ impl Settings {
         Keeping {
             session_ttl_ms: self.options.session_ttl_seconds.map_or(usual.session_ttl_ms, milliseconds),
             feed_of_all: self.options.feed_of_all == Some(true),
+            archive_after_ms: self
+                .options
+                .archive_after_seconds
+                .map_or(usual.archive_after_ms, |seconds| Some(milliseconds(seconds).unwrap_or(0))),
+            feed_ms: self.options.event_ttl_seconds.and_then(milliseconds).unwrap_or(usual.feed_ms),
+            log_entries: self.options.max_events.unwrap_or(usual.log_entries),
+            archive_ms: self.options.archive_ttl_seconds.map_or(usual.archive_ms, milliseconds),
+            schema: self
+                .options
+                .write_schema_version
+                .map_or(usual.schema, |version| u32::try_from(version).unwrap_or(usual.schema)),
             session_life_ms: self.options.max_session_life_seconds.and_then(milliseconds),
             ..usual
         }

@@ -122,6 +122,11 @@ pub enum Check {
         member: Name,
         by: u64,
     },
+    /// The newest position of the record's log is this.
+    Last {
+        key: Key,
+        position: u64,
+    },
     /// No member of the index has a score below this.
     Clear {
         key: Key,
@@ -161,6 +166,10 @@ pub enum Effect {
     Remove { key: Key, member: Name },
     /// Appends to a record's log, which keeps its last `keep` entries, and to a feed. Replies with the position.
     Append { key: Key, text: Arc<str>, keep: u64, feed: Feed },
+    /// Drops the entries of a log below this position, as if it had kept fewer.
+    Trim { key: Key, below: u64 },
+    /// Drops the entries of a feed that were gathered before.
+    TrimFeed { key: Key, before: Timestamp },
     /// Does something with a plain value, even if that is only to look. Replies with what it answers.
     Do { key: Key, command: Command },
     /// The same for what may not fit: then it changes nothing and replies with a fault, and the other effects stay.
@@ -187,6 +196,8 @@ pub struct Feed {
 pub enum Query {
     /// Fields of a record, and its deadline.
     Record { key: Key, fields: Vec<Name> },
+    /// The names of a record's fields, in the order of their bytes.
+    Names { key: Key },
     /// Members of an index by score (equal scores: by bytes), beginning after `skip` of them.
     Members { key: Key, descending: bool, skip: u64, limit: u64 },
     /// Members of an index whose scores are all the same, by their bytes, from one to another.

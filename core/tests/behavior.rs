@@ -81,7 +81,7 @@ async fn a_chain_follows_its_steps() {
             json!({"total":2,"pending":0,"inProgress":0,"completed":1,"failed":0,"skipped":1})
         );
         let error = call(&storage, "createStep", &chain, r#"{"action":"late"}"#, "").await.unwrap_err();
-        assert_eq!(error.code, Code::Transition, "{name}");
+        assert_eq!(error.code, Code::Archived, "{name}");
         let query = format!(r#"{{"sessionId":"{session}"}}"#);
         let events = call(&storage, "events", "", &query, "").await.unwrap();
         let types: Vec<_> =
@@ -103,6 +103,7 @@ async fn a_chain_follows_its_steps() {
             "chain:updated",
             "step:skipped",
             "chain:completed",
+            "chain:archived",
         ];
         assert_eq!(types, expected, "{name}");
         let of_user = call(&storage, "events", "", r#"{"userId":"u","limit":1000}"#, "").await.unwrap();

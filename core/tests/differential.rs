@@ -60,7 +60,8 @@ impl Programs {
 
     fn check(&mut self) -> Check {
         let (key, field) = (self.key("t"), self.field());
-        match self.rng.u8(0..5) {
+        match self.rng.u8(0..6) {
+            5 => Check::Last { key, position: self.rng.u64(0..4) },
             0 => Check::Absent { key, field },
             1 => Check::Present { key, field },
             2 => Check::Due { key: self.key("u"), member: self.member(), by: self.rng.u64(0..4) },
@@ -95,7 +96,8 @@ impl Programs {
         }
         for _ in 0..self.rng.usize(0..4) {
             let key = key.clone();
-            txn.effects.push(match self.rng.u8(0..6) {
+            txn.effects.push(match self.rng.u8(0..7) {
+                6 => Effect::Trim { key, below: self.rng.u64(0..9) },
                 0 => Effect::Put { key, field: self.field(), text: self.text().into() },
                 1 => Effect::Drop { key, fields: vec![self.field(), self.field()] },
                 2 => Effect::Slide { key, until: self.until() },
@@ -165,7 +167,8 @@ impl Programs {
     }
 
     fn query(&mut self) -> Query {
-        match self.rng.u8(0..10) {
+        match self.rng.u8(0..11) {
+            10 => Query::Names { key: self.key("t") },
             9 => Query::Newest { key: self.key("f") },
             8 => Query::Now { key: self.key("t") },
             4 => {
@@ -216,7 +219,13 @@ impl Programs {
         }
         for _ in 0..self.rng.usize(0..2) {
             let (key, member, score) = (self.key("u"), self.member(), self.rng.u64(0..4));
-            txn.effects.push(match self.rng.u8(0..8) {
+            txn.effects.push(match self.rng.u8(0..9) {
+                8 => {
+                    // All of it, or nothing: no entry is as old as the program.
+                    let ms =
+                        if self.rng.u8(0..4) == 0 { self.now.0 + 3_600_000 } else { self.now.0 - 3_600_000 };
+                    Effect::TrimFeed { key: self.key("f"), before: Timestamp(ms) }
+                }
                 0 => Effect::Lower { key, member, score },
                 1 => Effect::Add { key: self.key("l"), member: self.letter(), score: 0 },
                 2 => Effect::Remove { key: self.key("l"), member: self.letter() },

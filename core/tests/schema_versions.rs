@@ -9,13 +9,17 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use flowkeep_core::backend::Backend;
 use flowkeep_core::clock::{Clock, SystemClock};
 use flowkeep_core::error::Code;
 use flowkeep_core::id::Tree;
 use flowkeep_core::key::{Key, Space};
+use flowkeep_core::schema::Input;
+use flowkeep_core::storage::Settings;
 use flowkeep_core::stores::SCHEMA_VERSION;
-use flowkeep_core::txn::{Effect, Outcome, Txn, Until};
+use flowkeep_core::txn::{Effect, Outcome, Query, Reply, Txn, Until};
 use serde_json::Value;
 
 /// Never written again: what the first version stored, and what it answered. `fields` are those of one tree.
@@ -66,6 +70,63 @@ async fn records_of_the_first_version_are_read_and_written_on() {
         );
         assert_eq!(after["metadata"], before["metadata"], "{name}");
     }
+}
+
+/// What stands in a tree's fields.
+async fn stored(backend: &dyn Backend, tree: Tree, fields: &[&str]) -> Vec<Option<String>> {
+    let query = Query::Record {
+        key: Key::new(Space("t"), tree.as_str()),
+        fields: fields.iter().map(|field| (*field).into()).collect(),
+    };
+    let txn = Txn::read(tree.partition(), SystemClock.now().plus_ms(60_000), vec![query]);
+    match backend.run(txn).await.unwrap() {
+        Outcome::Committed(replies) => match &replies[0] {
+            Reply::Record(fields) => {
+                fields.texts.iter().map(|text| text.as_deref().map(str::to_owned)).collect()
+            }
+            other => panic!("{other:?}"),
+        },
+        refused => panic!("{refused:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_rolling_deployment_writes_the_old_form_until_it_is_done() {
+    for (name, backend) in support::backends().await {
+        let old = support::storage(Arc::clone(&backend), r#"{"writeSchemaVersion":1}"#);
+        let new = support::storage(Arc::clone(&backend), "{}");
+        let id = |value: &Value, name: &str| value[name].as_str().unwrap().to_owned();
+        let session = id(&support::call(&old, "createSession", "u", "{}", "").await.unwrap(), "sessionId");
+        let tree = Tree::parse(&session[4..]).unwrap();
+        let mut chains = Vec::new();
+        for _ in 0..2 {
+            let chain = support::call(&old, "createChain", &session, r#"{"title":"t"}"#, "").await.unwrap();
+            chains.push(id(&chain, "chainId"));
+        }
+        let step = support::call(&old, "createStep", &chains[0], r#"{"action":"a"}"#, "").await.unwrap();
+        let step = id(&step, "stepId");
+        // The old form knows no leases and no archive.
+        let start = r#"{"status":"in_progress"}"#;
+        let refused =
+            support::call(&old, "updateStep", &step, start, r#"{"leaseSeconds":9}"#).await.unwrap_err();
+        assert_eq!(refused.code, Code::Unsupported, "{name}");
+        support::call(&old, "updateStep", &step, start, "").await.unwrap();
+        support::call(&old, "updateStep", &step, r#"{"status":"completed"}"#, "").await.unwrap();
+        let done = support::call(&old, "getChain", &chains[0], "", "").await.unwrap();
+        assert_eq!((&done["status"], &done["archivedAt"]), (&"completed".into(), &Value::Null), "{name}");
+        for text in stored(&*backend, tree, &["s", "c00001", "p0000100001"]).await {
+            assert_eq!(text.unwrap().split(' ').nth(1), Some("1"), "{name}");
+        }
+        // Whoever writes the new form reads it, and writes it on.
+        assert_eq!(support::call(&new, "getChain", &chains[0], "", "").await.unwrap(), done, "{name}");
+        support::call(&new, "updateSession", &session, r#"{"title":"new"}"#, "").await.unwrap();
+        support::call(&new, "updateChain", &chains[1], r#"{"status":"cancelled"}"#, "").await.unwrap();
+        let texts = stored(&*backend, tree, &["s", "c00002"]).await;
+        assert_eq!(texts[0].as_deref().and_then(|text| text.split(' ').nth(1)), Some("2"), "{name}");
+        assert_eq!(texts[1], None, "{name}: archived");
+    }
+    let settings = Settings::read(Input::json(r#"{"writeSchemaVersion":3}"#), "", "");
+    assert_eq!(settings.unwrap_err().code, Code::Config);
 }
 
 #[tokio::test]

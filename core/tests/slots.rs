@@ -152,8 +152,20 @@ async fn every_transaction_has_one_slot() {
         call("updateSession", session.clone(), r#"{"state":"paused"}"#, "").await;
         call("sessionCounts", user.into(), "", "").await;
         call("sweep", String::new(), "", r#"{"partitions":2}"#).await;
+        call("updateStep", other.clone(), r#"{"status":"in_progress"}"#, r#"{"leaseSeconds":60}"#).await;
+        call("heartbeatStep", other.clone(), "", "").await;
         call("deleteStep", other, "", "").await;
+        // Archived with the chain, read there, revived, archived again.
+        call("updateStep", step.clone(), r#"{"status":"failed"}"#, "").await;
+        for (name, id) in
+            [("getChain", &chain), ("getStep", &step), ("listSteps", &chain), ("listChains", &session)]
+        {
+            call(name, id.clone(), "", r#"{"timeoutMs":9000}"#).await;
+        }
+        call("updateStep", step.clone(), r#"{"status":"in_progress"}"#, "").await;
+        call("updateStep", step, r#"{"status":"failed"}"#, "").await;
         call("deleteChain", chain, "", "").await;
+        call("deleteSession", session.clone(), "", "").await;
         call("deleteSession", session, "", "").await;
         call("deleteSession", id(&keyed, "sessionId"), "", "").await;
         call("createSession", user.into(), "{}", r#"{"idempotencyKey":"k"}"#).await;

@@ -158,7 +158,9 @@ fn written(effects: &[Effect]) -> Vec<Key> {
             | Effect::Hold { key, .. }
             | Effect::Add { key, .. }
             | Effect::Lower { key, .. }
-            | Effect::Remove { key, .. } => keys.push(key.clone()),
+            | Effect::Remove { key, .. }
+            | Effect::Trim { key, .. }
+            | Effect::TrimFeed { key, .. } => keys.push(key.clone()),
             Effect::Do { key, command } | Effect::Try { key, command } if command.writes() => {
                 keys.push(key.clone())
             }

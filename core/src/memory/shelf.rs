@@ -156,6 +156,9 @@ impl Shelf {
             Check::Idle { key, group, consumer } => {
                 !self.plain(key, now).is_some_and(|plain| plain.is_pending(group, consumer))
             }
+            Check::Last { key, position } => {
+                self.record(key, now).is_some_and(|(record, _)| record.last() == *position)
+            }
             Check::Due { key, member, by } => {
                 self.index(key, now).and_then(|index| index.score(member)).is_some_and(|score| score <= *by)
             }
@@ -234,6 +237,16 @@ impl Shelf {
                 self.gather(feed, key.name, position, text, now)?;
                 replies.push(Reply::Position(position));
             }
+            Effect::Trim { key, below } => {
+                if let Some(Slot { value: Value::Record(record), .. }) = self.slots.get_mut(&key) {
+                    record.trim(below);
+                }
+            }
+            Effect::TrimFeed { key, before } => {
+                if let Some(Slot { value: Value::Feed(log), .. }) = self.slots.get_mut(&key) {
+                    log.trim(before);
+                }
+            }
             Effect::Do { key, command } => replies.push(Reply::Data(self.command(key, command, now)?)),
             Effect::Try { key, command } => replies.push(Reply::Data(self.try_command(key, command, now))),
             Effect::Announce { feed, origin, position, text } => {
@@ -305,6 +318,7 @@ impl Shelf {
             return Ok(Reply::Data(self.ask(key, command, now)));
         }
         let (Query::Record { key, .. }
+        | Query::Names { key }
         | Query::Members { key, .. }
         | Query::Between { key, .. }
         | Query::Count { key, .. }
@@ -324,10 +338,11 @@ impl Shelf {
             (Query::Record { fields, .. }, None) => {
                 Reply::Record(Fields { until, texts: vec![None; fields.len()] })
             }
+            (Query::Names { .. }, Some(Value::Record(record))) => Reply::Members(record.names()),
             (Query::Members { descending, skip, limit, .. }, Some(Value::Index(index))) => {
                 Reply::Members(index.members(*descending, *skip, *limit))
             }
-            (Query::Members { .. }, None) => Reply::Members(Vec::new()),
+            (Query::Names { .. } | Query::Members { .. }, None) => Reply::Members(Vec::new()),
             (Query::Between { range, descending, limit, .. }, Some(Value::Index(index))) => {
                 Reply::Members(index.between(range, *descending, *limit))
             }

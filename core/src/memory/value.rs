@@ -70,6 +70,24 @@ impl Record {
         Fields { until, texts: names.iter().map(text).collect() }
     }
 
+    /// The newest position of the log.
+    pub fn last(&self) -> u64 {
+        self.trimmed + self.log.len() as u64
+    }
+
+    /// Drops the entries below a position.
+    pub fn trim(&mut self, below: u64) {
+        while self.trimmed + 1 < below && self.log.pop_front().is_some() {
+            self.trimmed += 1;
+        }
+    }
+
+    pub fn names(&self) -> Vec<Name> {
+        let mut names: Vec<Name> = self.fields.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
     pub fn log(&self, after: u64, limit: u64) -> Log {
         let last = self.trimmed + self.log.len() as u64;
         let (from, to) = (after.max(self.trimmed), after.saturating_add(limit).min(last));
@@ -188,6 +206,13 @@ impl FeedLog {
         self.last = position;
         self.entries.push_back(Entry { position, origin, origin_position, text });
         while self.entries.len() as u64 > keep {
+            self.entries.pop_front();
+        }
+    }
+
+    /// Drops the entries from before this time.
+    pub fn trim(&mut self, before: Timestamp) {
+        while self.entries.front().is_some_and(|entry| entry.position.0 < before.0) {
             self.entries.pop_front();
         }
     }

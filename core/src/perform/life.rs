@@ -28,6 +28,11 @@ impl Storage {
                 let some = options.partitions.and_then(|some| u16::try_from(some).ok()).unwrap_or(PARTITIONS);
                 self.stores.sweep(self.call_within(options.timeout_ms), some).await.map(swept_json)
             }
+            Operation::PruneEvents => {
+                let query = given.own_data(schema::prune_query);
+                let call = self.only_call(&mut given)?;
+                self.stores.prune_events(call, &given.one(query)?).await
+            }
             Operation::QuerySessions => {
                 let (call, query) = self.queried(&mut given, Queried::Sessions)?;
                 self.stores.query_sessions(call, &query).await
@@ -52,6 +57,6 @@ impl Storage {
 }
 
 fn swept_json(swept: Swept) -> String {
-    let Swept { expired } = swept;
-    format!("{{\"expired\":{expired}}}")
+    let Swept { expired, lost, archived } = swept;
+    format!("{{\"expired\":{expired},\"lost\":{lost},\"archived\":{archived}}}")
 }

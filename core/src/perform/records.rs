@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use super::{bound, list, nothing, or_null};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::given::Given;
 use crate::operation::Operation;
 use crate::run::Run;
-use crate::schema::{self, CustomEvent, EventsOptions, GuardKind, Options, OptionsFor, Order};
-use crate::storage::{Request, Storage};
-use crate::stores::{EventsQuery, Listing};
+use crate::schema::{
+    self, CustomEvent, EventsOptions, GuardKind, Issue, OnLost, Options, OptionsFor, Order, PathItem,
+    StepStatus, StepUpdate,
+};
+use crate::storage::{Request, Storage, milliseconds};
+use crate::stores::{EventsQuery, Listing, StepTerms};
 
 impl Storage {
     /// Judges a request's parts; what is left to do is small enough to be kept for each call.
@@ -86,10 +89,10 @@ impl Storage {
                 self.go(async move { nothing(stores.delete_chain(call, &id).await) })
             }
             Op::ListChains => {
-                let (call, options) = self.call(&mut given, OptionsFor::List);
+                let (call, options) = self.call(&mut given, OptionsFor::ListChains);
                 given.one(Some(()))?;
-                let id = request.id;
-                self.go(async move { list(stores.list_chains(call, &id, listing(&options)).await) })
+                let (id, archived) = (request.id, options.archived);
+                self.go(async move { list(stores.list_chains(call, &id, listing(&options), archived).await) })
             }
             Op::CreateStep => {
                 let data: Option<schema::StepData> = given.data();
@@ -100,12 +103,20 @@ impl Storage {
             }
             Op::UpdateStep => {
                 let update: Option<schema::StepUpdate> = given.data();
-                let (call, options) = self.call(&mut given, OptionsFor::Update);
+                let (call, options) = self.call(&mut given, OptionsFor::UpdateStep);
+                given.guarded(lease_fits(update.as_ref(), &options));
                 let inputs = update.as_ref().and_then(|update| update.inputs.as_ref());
                 self.guard_object(&mut given, GuardKind::Inputs, inputs);
                 self.guard_result(&mut given, update.as_ref().and_then(|update| update.result.as_ref()));
                 let (update, id) = (given.one(update)?, request.id);
-                self.go(async move { stores.update_step(call, &id, &update, options.if_version).await })
+                let terms = self.terms(&options)?;
+                self.go(async move { stores.update_step(call, &id, &update, &terms).await })
+            }
+            Op::HeartbeatStep => {
+                let (call, options) = self.call(&mut given, OptionsFor::Heartbeat);
+                given.one(Some(()))?;
+                let id = request.id;
+                self.go(async move { stores.heartbeat_step(call, &id, options.if_attempt).await })
             }
             Op::DeleteStep => {
                 let (call, id) = (self.only_call(&mut given)?, request.id);
@@ -131,6 +142,33 @@ impl Storage {
             }
             _ => return Err(Error::internal("an operation of another area")),
         })
+    }
+}
+
+impl Storage {
+    /// What an update of a step asks for beside its fields.
+    fn terms(&self, options: &Options) -> Result<StepTerms> {
+        let terms = StepTerms::new(options.if_version, options.if_attempt);
+        let Some(ms) = options.lease_seconds.and_then(milliseconds) else { return Ok(terms) };
+        if !self.stores.leases() {
+            let message = "leaseSeconds needs writeSchemaVersion 2 or later: older versions know no leases";
+            return Err(Error::new(Code::Unsupported, message));
+        }
+        Ok(terms.leased(ms, options.on_lost == OnLost::Retry))
+    }
+}
+
+/// A lease belongs to a step that starts, or that goes on.
+fn lease_fits(update: Option<&StepUpdate>, options: &Options) -> std::result::Result<(), Vec<Issue>> {
+    let starts = update.is_none_or(|update| update.status == Some(StepStatus::InProgress));
+    let issue = |name: &str, why: &str| {
+        vec![Issue::custom(&[PathItem::from("options"), PathItem::from(name)], why.to_owned())]
+    };
+    match (options.lease_seconds, options.on_lost) {
+        (Some(_), _) if !starts => Err(issue("leaseSeconds", "A lease needs the status in_progress")),
+        (Some(seconds), _) if seconds <= 0.0 => Err(issue("leaseSeconds", "A lease lasts longer than that")),
+        (None, OnLost::Retry) => Err(issue("onLost", "What is to follow a lease needs leaseSeconds")),
+        _ => Ok(()),
     }
 }
 

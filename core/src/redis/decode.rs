@@ -102,6 +102,14 @@ fn answer(query: &Query, value: Value) -> Result<Reply> {
             let shared = |item| text(item).map(|text| text.map(Arc::from));
             Ok(Reply::Record(Fields { until, texts: items.map(shared).collect::<Result<_>>()? }))
         }
+        Query::Names { .. } => {
+            let names = items.map(|item| text(item)?.map(Name::from).ok_or_else(|| unexpected("a field")));
+            let mut names: Vec<Name> = names.collect::<Result<_>>()?;
+            // The deadline and the log are kept beside the fields.
+            names.retain(|name| !is_kept_beside(name));
+            names.sort_unstable();
+            Ok(Reply::Members(names))
+        }
         Query::Members { .. } | Query::Between { .. } => {
             let names = items.map(|item| text(item)?.map(Name::from).ok_or_else(|| unexpected("a member")));
             Ok(Reply::Members(names.collect::<Result<_>>()?))
@@ -164,6 +172,12 @@ fn until(text: Option<String>) -> Result<Until> {
         None | Some("") => Ok(Until::Never),
         Some(ms) => ms.parse().map(|ms| Until::At(Timestamp(ms))).map_err(|_| unexpected("a deadline")),
     }
+}
+
+/// The deadline, and the entries of a log with the numbers of the first and the last one.
+fn is_kept_beside(name: &str) -> bool {
+    let is_entry = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    matches!(name, "x" | "#" | "<") || name.strip_prefix('e').is_some_and(is_entry)
 }
 
 fn number(value: Option<Value>) -> Result<Option<u64>> {

@@ -103,7 +103,7 @@ pub(super) fn encode_with_text(txn: &Txn, keys: &Keys, requests: &mut Requests) 
 fn is_plain(effects: &[Effect], place: usize) -> bool {
     let (before, from) = effects.split_at_checked(place).unwrap_or_default();
     match from.first() {
-        Some(Effect::Slide { .. } | Effect::Hold { .. } | Effect::Move { .. }) => false,
+        Some(Effect::Slide { .. } | Effect::Hold { .. } | Effect::Move { .. } | Effect::Trim { .. }) => false,
         Some(Effect::Append { key, keep, .. }) => {
             let opened =
                 before.iter().any(|other| matches!(other, Effect::Open { key: opened, .. } if opened == key));
@@ -167,7 +167,12 @@ fn plain_effect<'a>(
         }
         Effect::Announce { feed, origin, position, text } => gather(feed, origin, *position, text, put),
         // They need a look first: see `is_plain`. What is tried is in `plain.rs`.
-        Effect::Slide { .. } | Effect::Hold { .. } | Effect::Move { .. } | Effect::Try { .. } => {}
+        Effect::TrimFeed { key, before } => put("XTRIM", key, vec![lend("MINID"), number(before.0)]),
+        Effect::Slide { .. }
+        | Effect::Hold { .. }
+        | Effect::Move { .. }
+        | Effect::Trim { .. }
+        | Effect::Try { .. } => {}
     }
 }
 
@@ -330,6 +335,7 @@ impl<'a> Program<'a> {
             // Only beside commands that are tried: see `plain.rs`.
             Check::Gone { .. } | Check::Idle { .. } => {}
             Check::Due { key, member, by } => self.op("D", key, [lend(member), number(*by)]),
+            Check::Last { key, position } => self.op("W", key, [number(*position)]),
             Check::Clear { key, below } => self.op("N", key, [number(*below)]),
         }
     }
@@ -338,6 +344,7 @@ impl<'a> Program<'a> {
         match effect {
             Effect::Open { key, until } => self.op("O", key, [deadline(*until)]),
             Effect::Slide { key, until } => self.op("S", key, [deadline(*until)]),
+            Effect::Trim { key, below } => self.op("K", key, [number(*below)]),
             Effect::Hold { key, until } => self.op("H", key, [deadline(*until)]),
             Effect::Move { key, fields, to, field } => {
                 let to = self.key(to);

@@ -301,7 +301,9 @@ impl<'a> Program<'a> {
             Check::Gone { key } => ("N", key, [lend(""), lend("")]),
             Check::Idle { key, group, consumer } => ("I", key, [lend(group), lend(consumer)]),
             // Only beside effects on records: here they never hold.
-            Check::Due { key, .. } | Check::Clear { key, .. } => ("B", key, [lend("\0"), lend("\0")]),
+            Check::Due { key, .. } | Check::Clear { key, .. } | Check::Last { key, .. } => {
+                ("B", key, [lend("\0"), lend("\0")])
+            }
         };
         let key = self.key(key);
         self.args.extend([lend(op), key]);

@@ -11,6 +11,7 @@ pub(super) fn question(query: &Query) -> (&'static str, &Key, Operands<'_>) {
             let names = std::iter::once(lend("x")).chain(fields.iter().map(|field| lend(field)));
             ("HMGET", key, names.collect())
         }
+        Query::Names { key } => ("HKEYS", key, Vec::new()),
         Query::Members { key, descending, skip, limit } => {
             let last = skip.saturating_add(*limit).saturating_sub(1).min(i64::MAX as u64);
             let mut operands = vec![number(*skip), number(last)];

@@ -59,6 +59,10 @@ while at < witness and not again do
     local score = call('ZSCORE', key, name)
     holds = score and tonumber(score) <= tonumber(ARGV[at + 3])
     at = at + 4
+  elseif op == 'W' then
+    -- W <key> <position>: the log's newest entry stands there.
+    holds = tonumber(call('HGET', key, '#') or 0) == tonumber(name)
+    at = at + 3
   elseif op == 'N' then
     -- N <key> <score>: no member has a lower one.
     holds = call('ZCOUNT', key, '-inf', '(' .. name) == 0
@@ -153,6 +157,19 @@ while at < queries do
       slide(key, now, to)
     elseif not again then
       extend(key, to)
+    end
+    at = at + 3
+  elseif op == 'K' then
+    -- K <key> <position>: drops the log's entries below it.
+    local key = KEYS[tonumber(ARGV[at + 1])]
+    local last = tonumber(call('HGET', key, '#') or 0)
+    local first = tonumber(call('HGET', key, '<') or 1)
+    local below = math.min(tonumber(ARGV[at + 2]), last + 1)
+    if below > first and not again then
+      for gone = first, below - 1 do
+        call('HDEL', key, 'e' .. gone)
+      end
+      call('HSET', key, '<', below)
     end
     at = at + 3
   elseif op == 'G' then

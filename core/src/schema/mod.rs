@@ -48,12 +48,12 @@ pub use feed_options::{SubscribeOptions, subscribe_options};
 pub use guards::{GuardKind, Guards};
 pub use issue::{Issue, IssueKind, Issues, PathItem};
 pub use json::{Json, JsonObject, Patch};
-pub use life::{SweepOptions, sweep_options};
+pub use life::{PruneQuery, SweepOptions, prune_query, sweep_options};
 pub use limits::{DEEPEST, Limits};
 pub use name::SchemaName;
 pub use options::{
-    BackendName, EventsOptions, OnCorrupt, Options, OptionsFor, Order, StorageOptions, events_options,
-    options, storage_options,
+    BackendName, EventsOptions, OnCorrupt, OnLost, Options, OptionsFor, Order, Shown, StorageOptions,
+    events_options, options, storage_options,
 };
 pub use plain::{
     KEY_CODE_POINTS, NAME_CODE_POINTS, PlainFor, PlainOptions, TOKEN_CODE_POINTS, json_value, plain_options,

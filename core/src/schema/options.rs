@@ -33,8 +33,30 @@ pub enum OptionsFor {
     Create,
     CreateChain,
     Update,
+    UpdateStep,
+    Heartbeat,
     List,
+    ListChains,
     Replay,
+}
+
+/// Which chains, as far as the archive goes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shown {
+    #[default]
+    Include,
+    Exclude,
+    Only,
+}
+
+/// What becomes of a step whose worker fell silent.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnLost {
+    #[default]
+    Fail,
+    Retry,
 }
 
 /// A list's order: that of creation, or the other way.
@@ -58,6 +80,11 @@ pub struct Options {
     pub if_version: Option<u64>,
     pub limit: Option<u64>,
     pub order: Order,
+    pub archived: Shown,
+    /// Of a step: for how long its worker may be silent.
+    pub lease_seconds: Option<f64>,
+    pub on_lost: OnLost,
+    pub if_attempt: Option<u64>,
     /// Of a replay: a date in ISO form or an event's id.
     pub at: Option<String>,
 }
@@ -95,6 +122,16 @@ pub struct StorageOptions {
     pub session_ttl_seconds: Option<f64>,
     /// 0 is no cap.
     pub max_session_life_seconds: Option<f64>,
+    /// Events of a session's log.
+    pub max_events: Option<u64>,
+    /// The age at which an event goes.
+    pub event_ttl_seconds: Option<f64>,
+    /// 0 is with the write that ends a chain.
+    pub archive_after_seconds: Option<f64>,
+    /// 0 is for ever.
+    pub archive_ttl_seconds: Option<f64>,
+    /// The form in which records are written: an older one while older versions still read them.
+    pub write_schema_version: Option<u64>,
     pub timeout_ms: Option<f64>,
     pub on_corrupt: Option<OnCorrupt>,
     pub feed_of_all: Option<bool>,
@@ -155,7 +192,7 @@ pub enum OnCorrupt {
 /// # Errors
 /// At least one issue.
 pub fn options(which: OptionsFor, input: Input<'_>, limits: &Limits) -> Result<Options, Issues> {
-    static SHAPES: [OnceLock<Shape>; 6] = [const { OnceLock::new() }; 6];
+    static SHAPES: [OnceLock<Shape>; 9] = [const { OnceLock::new() }; 9];
     let slot = SHAPES.get(which as usize).ok_or_else(not_json)?;
     let shape = slot.get_or_init(|| {
         let mut fields = vec![
@@ -167,6 +204,18 @@ pub fn options(which: OptionsFor, input: Input<'_>, limits: &Limits) -> Result<O
             OptionsFor::Create => vec![key()],
             OptionsFor::CreateChain => vec![key(), optional("rollup", Shape::Flag)],
             OptionsFor::Update => vec![optional("ifVersion", Shape::Integer { least: 1 })],
+            OptionsFor::UpdateStep => vec![
+                optional("ifVersion", Shape::Integer { least: 1 }),
+                attempt(),
+                optional("leaseSeconds", Shape::Number { least: 0, most: LONGEST_LIFE_SECONDS }),
+                optional("onLost", Shape::Choice(vec!["fail".to_owned(), "retry".to_owned()])),
+            ],
+            OptionsFor::Heartbeat => vec![attempt()],
+            OptionsFor::ListChains => vec![
+                optional("limit", Shape::Integer { least: 1 }),
+                optional("order", order()),
+                optional("archived", shown()),
+            ],
             OptionsFor::List => {
                 vec![optional("limit", Shape::Integer { least: 1 }), optional("order", order())]
             }
@@ -218,6 +267,11 @@ pub fn storage_options(input: Input<'_>) -> Result<StorageOptions, Issues> {
             optional("prefix", Shape::Text(TextShape::plain(0, 64))),
             optional("sessionTtlSeconds", seconds()),
             optional("maxSessionLifeSeconds", seconds()),
+            optional("maxEvents", Shape::Integer { least: 1 }),
+            optional("eventTtlSeconds", Shape::Number { least: 1, most: LONGEST_LIFE_SECONDS }),
+            optional("archiveAfterSeconds", seconds()),
+            optional("archiveTtlSeconds", seconds()),
+            optional("writeSchemaVersion", Shape::Integer { least: 1 }),
             optional("timeoutMs", Shape::Number { least: 1, most: LONGEST_TIMER_MS }),
             optional("sweepSeconds", seconds()),
             optional("kv", Shape::Object { fields: vec![optional("rawKeys", Shape::Flag)], strict: true }),
@@ -263,6 +317,14 @@ pub(super) fn event_type() -> Shape {
         Some(Shape::Text(text)) => Shape::Text(text.clone()),
         _ => Shape::Never,
     }
+}
+
+fn attempt() -> Field {
+    optional("ifAttempt", Shape::Integer { least: 1 })
+}
+
+pub(super) fn shown() -> Shape {
+    Shape::Choice(["include", "exclude", "only"].map(str::to_owned).into())
 }
 
 fn key() -> Field {

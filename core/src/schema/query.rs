@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 
 use super::name::SchemaName;
-use super::options::{Order, optional, order, read};
+use super::options::{Order, Shown, optional, order, read, shown};
 use super::shape::{Bound, Field, Shape, TextShape};
 use super::{Input, Issue, Issues, Limits, PathItem};
 use crate::clock::Timestamp;
@@ -51,6 +51,8 @@ pub struct RecordsQuery {
     pub order: Order,
     pub limit: Option<u64>,
     pub cursor: Option<String>,
+    /// Of chains: whether archived ones are shown.
+    pub archived: Shown,
     /// The fields that are wanted beside the id; all unless given.
     pub fields: Option<Vec<String>>,
 }
@@ -95,7 +97,10 @@ fn shape(which: Queried) -> Shape {
             fields.push(optional("state", of_record("state")));
             fields.push(optional("tag", Shape::Text(TextShape::plain(1, Limits::default().tag_code_points))));
         }
-        Queried::Chains | Queried::Steps => fields.push(optional("status", of_record("status"))),
+        Queried::Chains => {
+            fields.extend([optional("status", of_record("status")), optional("archived", shown())]);
+        }
+        Queried::Steps => fields.push(optional("status", of_record("status"))),
     }
     let wanted = Shape::List { item: Box::new(Shape::Choice(names)), most: Bound::Fixed(FIELDS) };
     fields.extend([

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use super::archive::Whereabouts;
+use super::chain_update::updated;
 use super::event_text::Happened;
 use super::record::{Aside, Body, Record, Stored};
-use super::rollup::{State, chain_event, is_terminal, move_chain};
+use super::rollup::{State, chain_event, is_terminal};
 use super::sessions::session_in;
-use super::settle::{Look, Plan, View};
+use super::settle::{ATTEMPTS, Look, Plan, View, too_fast};
 use super::told::{Seen, public, push_public, push_version};
 use super::tree::{CHAINS, SESSION, chain_field, chain_key_field, chain_number, step_field, tree_key};
-use super::unchanged::Unchanged;
-use super::{Call, Stores, chain_id, is_version, no_transition, session_id};
+use super::{Call, Stores, chain_id, no_transition, session_id};
 use crate::clock::Timestamp;
 use crate::error::{Code, Error, Result};
 use crate::id::{Id, Tree};
@@ -50,7 +51,7 @@ pub(super) fn step_numbers(aside: &Aside) -> impl Iterator<Item = u32> {
     (1..=aside.steps).filter(|number| !aside.gone.contains(number))
 }
 
-fn step_order(tree: Tree, chain: u32, aside: &Aside) -> Vec<String> {
+pub(super) fn step_order(tree: Tree, chain: u32, aside: &Aside) -> Vec<String> {
     step_numbers(aside).map(|step| Id::Step(tree, chain, step).to_string()).collect()
 }
 
@@ -64,6 +65,15 @@ pub(super) fn chain_in(tree: Tree, chain: u32, view: &View) -> Result<Stored<Cha
     let id = Id::Chain(tree, chain);
     let text = view.text(0).ok_or_else(|| Error::not_found("chain", &id.to_string()))?;
     Stored::read(id, text)
+}
+
+/// The chain in a view, if it is really there: one that a write of this process has archived is still remembered.
+pub(super) fn chain_lying_in(tree: Tree, chain: u32, view: &View) -> Result<Option<Stored<Chain>>> {
+    if view.text(0).is_none() {
+        return Ok(None);
+    }
+    chain_in(tree, chain, view)
+        .map(|stored| Some(stored).filter(|stored| stored.record.archived_at.is_none()))
 }
 
 /// The event of a chain's change.
@@ -173,7 +183,7 @@ impl Stores {
         let stored = Stored::first(&self.operation(), &body, record, aside);
         let put = |field: Name, text: Arc<str>| Effect::Put { key: tree_key(tree), field, text };
         txn.effects = vec![
-            put(chain_field(number), stored.text()),
+            put(chain_field(number), stored.text(self.policy.keeping.schema)),
             put(CHAINS.into(), chain_number(number).into()),
             self.policy.keeping.append(
                 tree,
@@ -203,31 +213,45 @@ impl Stores {
     ) -> Result<String> {
         let (tree, chain) = chain_id(id)?;
         let look = Look::new(tree, vec![chain_field(chain)]);
-        let settled = self
-            .settle(call, &look, |view, txn| {
-                let before = chain_in(tree, chain, view)?;
-                let current = || chain_json(tree, chain, &before);
-                is_version(before.version, if_version, current)?;
-                check_unchanged(tree, chain, update, &before)?;
+        for _ in 0..ATTEMPTS {
+            let settled = self.settle(call, &look, |view, txn| {
+                let Some(before) = chain_lying_in(tree, chain, view)? else {
+                    return Ok(Plan::Answer(None));
+                };
                 let now = self.clock.now();
-                let mut record = merged(&before.record, update, now);
-                let (from, to) = (before.record.status, update.status.unwrap_or(before.record.status));
-                if from != to {
-                    if !from.may_become(to) {
-                        return Err(no_transition("chain", from.name(), to.name(), current()));
-                    }
-                    move_chain(&mut record, to, now);
-                }
-                if !record.body().differs_from(&before.record.body()) {
-                    return Ok(Plan::Answer(before));
-                }
+                let Some(record) = updated(tree, chain, &before, update, if_version, now)? else {
+                    return Ok(Plan::Answer(Some(before)));
+                };
                 let aside = before.aside.clone();
                 let after = self.change_chain(txn, tree, chain, &before, record, aside, now);
                 txn.effects.push(self.policy.keeping.slide(tree, now));
-                Ok(Plan::Write(after))
-            })
-            .await?;
-        Ok(settled.value.answer(Id::Chain(tree, chain), Until::Never))
+                Ok(Plan::Write(Some(after)))
+            });
+            if let Some(stored) = settled.await?.value {
+                return Ok(stored.answer(Id::Chain(tree, chain), Until::Never));
+            }
+            let archived = match self.whereabouts(call, tree, chain).await? {
+                Whereabouts::Tree => continue,
+                Whereabouts::Nowhere => return Err(Error::not_found("chain", id)),
+                Whereabouts::Archive(archived) => archived,
+            };
+            let (before, now) = (&archived.chain, self.clock.now());
+            let Some(record) = updated(tree, chain, before, update, if_version, now)? else {
+                return Ok(before.answer(Id::Chain(tree, chain), Until::Never));
+            };
+            if is_terminal(record.status) {
+                return Err(archived.refusal(archived.json()));
+            }
+            let revived = self.revive(call, &look, &archived, |txn| {
+                let after = self.change_chain(txn, tree, chain, before, record, before.aside.clone(), now);
+                txn.effects.push(self.policy.keeping.slide(tree, now));
+                after
+            });
+            if let Some(stored) = revived.await? {
+                return Ok(stored.answer(Id::Chain(tree, chain), Until::Never));
+            }
+        }
+        Err(too_fast())
     }
 
     /// Puts a changed chain and its event into a transaction that checks what it was.
@@ -244,17 +268,31 @@ impl Stores {
     ) -> Stored<Chain> {
         let kind = chain_event(before.record.status, record.status);
         let (old, body) = (before.record.body(), record.body());
-        let after = before.next(&self.operation(), &body, record, aside);
-        let user = &after.aside.user;
+        let (was_over, is_over) = (is_terminal(before.record.status), is_terminal(record.status));
+        let mut after = before.next(&self.operation(), &body, record, aside);
+        let user = after.aside.user.clone();
         let data = body.changes_since(&old, after.version);
+        let archives = self.archives_at_once(&after.record);
+        if archives {
+            after = self.as_archived(&after, now);
+        }
         txn.checks.push(Check::Begins {
             key: tree_key(tree),
             field: chain_field(chain),
             with: before.prefix(),
         });
-        txn.effects.push(Effect::Put { key: tree_key(tree), field: chain_field(chain), text: after.text() });
-        let happened = chain_happened(kind, Id::Chain(tree, chain), user, now, &data);
-        txn.effects.push(self.policy.keeping.append(tree, user, now, happened));
+        txn.effects.push(Effect::Put {
+            key: tree_key(tree),
+            field: chain_field(chain),
+            text: after.text(self.policy.keeping.schema),
+        });
+        let happened = chain_happened(kind, Id::Chain(tree, chain), &user, now, &data);
+        txn.effects.push(self.policy.keeping.append(tree, &user, now, happened));
+        if archives {
+            self.plan_archive(txn, tree, chain, &after, now);
+        } else if is_over && !was_over {
+            self.plan_archive_later(txn, tree, chain, &after.aside, now);
+        }
         after
     }
 
@@ -266,11 +304,28 @@ impl Stores {
     pub async fn delete_chain(&self, call: Call, id: &str) -> Result<()> {
         let (tree, chain) = chain_id(id)?;
         let look = Look::new(tree, vec![chain_field(chain)]);
-        self.settle(call, &look, |view, txn| {
-            if view.text(0).is_none() {
-                return Ok(Plan::Answer(()));
+        for _ in 0..ATTEMPTS {
+            if self.delete_in_tree(call, &look, chain).await? {
+                return Ok(());
             }
-            let before = chain_in(tree, chain, view)?;
+            match self.whereabouts(call, tree, chain).await? {
+                Whereabouts::Nowhere => return Ok(()),
+                Whereabouts::Archive(archived) if self.delete_archived(call, &archived).await? => {
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+        Err(too_fast())
+    }
+
+    /// False when the chain is not in its tree.
+    async fn delete_in_tree(&self, call: Call, look: &Look, chain: u32) -> Result<bool> {
+        let tree = look.tree;
+        let deleted = self.settle(call, look, |view, txn| {
+            let Some(before) = chain_lying_in(tree, chain, view)? else {
+                return Ok(Plan::Answer(false));
+            };
             txn.deferrable = false;
             let (now, user) = (self.clock.now(), &before.aside.user);
             let mut fields = vec![chain_field(chain)];
@@ -288,10 +343,9 @@ impl Stores {
                 self.policy.keeping.append(tree, user, now, happened),
                 self.policy.keeping.slide(tree, now),
             ];
-            Ok(Plan::Write(()))
-        })
-        .await
-        .map(drop)
+            Ok(Plan::Write(true))
+        });
+        deleted.await.map(|settled| settled.value)
     }
 }
 
@@ -326,32 +380,5 @@ pub(super) fn next_of(latest: u32) -> Result<u32> {
         Ok(latest + 1)
     } else {
         Err(Error::new(Code::Capacity, "no more numbers are left here"))
-    }
-}
-
-fn check_unchanged(tree: Tree, chain: u32, update: &ChainUpdate, before: &Stored<Chain>) -> Result<()> {
-    let now = &before.record;
-    Unchanged::default()
-        .field("chainId", update.chain_id.as_ref(), &Id::Chain(tree, chain).to_string())
-        .field("sessionId", update.session_id.as_ref(), &Id::Session(tree).to_string())
-        .field("stepOrder", update.step_order.as_ref(), &step_order(tree, chain, &before.aside))
-        .field("stepCounts", update.step_counts.as_ref(), &now.step_counts)
-        .optional("startedAt", update.started_at.as_ref(), now.started_at.as_ref())
-        .optional("completedAt", update.completed_at.as_ref(), now.completed_at.as_ref())
-        .optional("archivedAt", update.archived_at.as_ref(), now.archived_at.as_ref())
-        .field("createdAt", update.created_at.as_ref(), &now.created_at)
-        .field("updatedAt", update.updated_at.as_ref(), &now.updated_at)
-        .field("version", update.version.as_ref(), &before.version)
-        .check()
-}
-
-fn merged(before: &Chain, update: &ChainUpdate, now: Timestamp) -> Chain {
-    Chain {
-        title: update.title.as_ref().unwrap_or(&before.title).clone(),
-        source: update.source.merged(before.source.as_ref()),
-        summary: update.summary.merged(before.summary.as_ref()),
-        metadata: update.metadata.as_ref().unwrap_or(&before.metadata).clone(),
-        updated_at: now,
-        ..before.clone()
     }
 }

@@ -1,19 +1,20 @@
 //! Reading one record: one question, one answer.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use super::fits::fits;
 use super::record::{Head, Record, Stored};
 use super::told::{Seen, Tag, UNCHANGED, fingerprint, tagged};
-use super::tree::{SESSION, chain_field, step_field, tree_key};
+use super::tree::{SESSION, archive_key, chain_field, step_field, steps_field, tree_key};
 use super::{Call, Stores, chain_id, session_id, settle, step_id};
 use crate::error::Result;
 use crate::id::{Id, Tree};
 use crate::key::Name;
 use crate::provenance::{self, Provenance};
-use crate::run::Run;
+use crate::run::{Run, poll_now};
 use crate::schema::{Chain, Session, Step};
-use crate::txn::{Outcome, Query, Txn, Until};
+use crate::txn::{Bundle, Outcome, Query, Txn, Until};
 
 /// A record's text, or that there is none.
 type Found = Result<Option<String>>;
@@ -25,41 +26,97 @@ impl Stores {
     /// *Errors*: `STORAGE_INVALID` for what is no session's id, `STORAGE_CORRUPT` when it can't be read.
     pub fn get_session(self: &Arc<Self>, call: Call, id: &str, known: Option<&str>) -> Run<Found> {
         match session_id(id) {
-            Ok(tree) => self.get::<Session>(call, Id::Session(tree), SESSION.into(), known),
+            Ok(tree) => self.get::<Session>(call, Id::Session(tree), SESSION.into(), known, None),
             Err(error) => Run::now(Err(error)),
         }
     }
 
-    /// The chain, or `None`; otherwise as [`Stores::get_session`].
+    /// The chain, or `None`; otherwise as [`Stores::get_session`]. *Round trips*: one; two for what is archived or not there.
     pub fn get_chain(self: &Arc<Self>, call: Call, id: &str, known: Option<&str>) -> Run<Found> {
         match chain_id(id) {
-            Ok((tree, chain)) => self.get::<Chain>(call, Id::Chain(tree, chain), chain_field(chain), known),
+            Ok((tree, chain)) => {
+                let field = chain_field(chain);
+                self.get::<Chain>(call, Id::Chain(tree, chain), field.clone(), known, Some(field))
+            }
             Err(error) => Run::now(Err(error)),
         }
     }
 
-    /// The step, or `None`; otherwise as [`Stores::get_session`].
+    /// The step, or `None`; otherwise as [`Stores::get_chain`]. An archived one brings its chain's other steps to this process.
     pub fn get_step(self: &Arc<Self>, call: Call, id: &str, known: Option<&str>) -> Run<Found> {
         match step_id(id) {
             Ok((tree, chain, step)) => {
-                self.get::<Step>(call, Id::Step(tree, chain, step), step_field(chain, step), known)
+                let (field, archived) = (step_field(chain, step), Some(steps_field(chain)));
+                self.get::<Step>(call, Id::Step(tree, chain, step), field, known, archived)
             }
             Err(error) => Run::now(Err(error)),
         }
     }
 
-    fn get<R: Record>(self: &Arc<Self>, call: Call, id: Id, field: Name, known: Option<&str>) -> Run<Found> {
+    /// `archived` is the field of the archive where it may be, too.
+    fn get<R: Record>(
+        self: &Arc<Self>,
+        call: Call,
+        id: Id,
+        field: Name,
+        known: Option<&str>,
+        archived: Option<Name>,
+    ) -> Run<Found> {
         let query = Query::Record { key: tree_key(id.tree()), fields: vec![field.clone()] };
         let txn = Txn::read(id.tree().partition(), call.deadline, vec![query]);
         let (stores, known) = (Arc::clone(self), known.map(Tag::told));
-        self.backend.run(txn).map(move |outcome| match outcome? {
-            Outcome::Committed(replies) => {
-                let fields = settle::record(replies.into_iter().next())?;
-                let text = fields.texts.into_iter().next().flatten();
-                stores.found::<R>(id, &field, text, fields.until, known.as_ref())
+        let first = move |stores: &Self, outcome: Result<Outcome>, field: &Name, known: Option<&Tag>| {
+            match outcome? {
+                Outcome::Committed(replies) => {
+                    let fields = settle::record(replies.into_iter().next())?;
+                    let text = fields.texts.into_iter().next().flatten();
+                    stores.found::<R>(id, field, text, fields.until, known)
+                }
+                Outcome::Refused(..) => Err(crate::error::Error::internal("a question was refused")),
             }
-            Outcome::Refused(..) => Err(crate::error::Error::internal("a question was refused")),
-        })
+        };
+        let rest = move |found: Found, stores: Arc<Self>, field: Name, known: Option<Tag>| async move {
+            match (found, archived) {
+                (Ok(None), Some(place)) => stores.get_anywhere::<R>(call, id, &field, &place, known).await,
+                (found, _) => found,
+            }
+        };
+        match self.backend.run(txn) {
+            Run::Ready(ready) => {
+                let found = first(&stores, ready.into_inner(), &field, known.as_ref());
+                if !matches!(found, Ok(None)) {
+                    return Run::now(found);
+                }
+                let looked = poll_now(pin!(rest(found, stores, field, known)));
+                Run::now(looked.unwrap_or_else(|| Err(crate::error::Error::internal("memory had to wait"))))
+            }
+            Run::Pending(pending) => Run::later(async move {
+                let found = first(&stores, pending.await, &field, known.as_ref());
+                rest(found, stores, field, known).await
+            }),
+        }
+    }
+
+    /// In its tree or in the archive, as both are at one moment.
+    async fn get_anywhere<R: Record>(
+        &self,
+        call: Call,
+        id: Id,
+        field: &Name,
+        place: &Name,
+        known: Option<Tag>,
+    ) -> Found {
+        let one = |key, field: &Name| Query::Record { key, fields: vec![field.clone()] };
+        let queries = vec![one(tree_key(id.tree()), field), one(archive_key(id.tree()), place)];
+        let mut replies = self.ask(id.tree().partition(), call, queries).await?.into_iter();
+        let (tree, archive) = (settle::record(replies.next())?, settle::record(replies.next())?);
+        let text = |texts: Vec<Option<Arc<str>>>| texts.into_iter().next().flatten();
+        if let Some(text) = text(tree.texts) {
+            return self.found::<R>(id, field, Some(text), tree.until, known.as_ref());
+        }
+        let bundle = text(archive.texts).unwrap_or_default();
+        let text = Bundle(&bundle).find(|(name, _)| name == field).map(|(_, text)| Arc::from(text));
+        self.found::<R>(id, field, text, archive.until, known.as_ref())
     }
 
     fn found<R: Record>(

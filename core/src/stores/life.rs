@@ -1,13 +1,16 @@
 //! What ends or becomes due by itself: found by a bounded sweep that every instance may make, done once.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::archive::OWNER;
 use super::event_text::Happened;
 use super::settle::record;
 use super::tree::{
-    ARCHIVED, DueKind, SESSION, archive_key, below_key, due_key, due_member, due_parts, key_field,
-    key_of_field, keys_key, session_member, sessions_key, tree_key, user_partition,
+    ARCHIVED, DueKind, SESSION, archive_key, below_key, chain_of_field, due_key, due_member, due_parts,
+    feed_key, key_field, key_of_field, keys_key, session_member, sessions_key, step_of_field, tree_key,
+    user_partition,
 };
 use super::users::leave_list;
 use super::{Call, Stores};
@@ -19,24 +22,58 @@ use crate::txn::{Check, Effect, Fields, Outcome, Query, Reply, Txn, Until};
 
 /// Trees of one partition that are looked at together.
 const DUE_AT_ONCE: u64 = 32;
+/// How often a tree is looked at, while something new becomes due below it, before it is left to the next sweep.
+const LOOKS: u32 = 8;
 /// Partitions that are asked together.
 const PARTITIONS_AT_ONCE: u16 = 32;
 
-/// The field of an archive that names its user.
-pub(super) const OWNER: &str = "u";
+/// Partitions where this instance expects something to become due; beyond, it is found when their turn comes.
+const EXPECTED: usize = 4_096;
 
 /// Where this instance's sweep goes on. Instances begin at different places.
 #[derive(Debug)]
-pub(super) struct Sweeper(AtomicU32);
+pub(super) struct Sweeper {
+    turn: AtomicU32,
+    /// Where what this instance wrote becomes due, by the time: looked at without waiting for its turn.
+    expected: Mutex<BTreeSet<(Timestamp, u16)>>,
+}
 
 impl Sweeper {
     pub fn beginning_at(random: u64) -> Self {
-        Self(AtomicU32::new((random % u64::from(PARTITIONS)) as u32))
+        let turn = AtomicU32::new((random % u64::from(PARTITIONS)) as u32);
+        Self { turn, expected: Mutex::default() }
     }
 
-    fn next(&self) -> Partition {
-        let number = self.0.fetch_add(1, Ordering::Relaxed) % u32::from(PARTITIONS);
-        Partition::from_number(number as u16)
+    fn expected(&self) -> MutexGuard<'_, BTreeSet<(Timestamp, u16)>> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something becomes due there at this time.
+    pub fn expect(&self, at: Timestamp, partition: Partition) {
+        let mut expected = self.expected();
+        expected.insert((at, partition.number()));
+        if expected.len() > EXPECTED {
+            expected.pop_last();
+        }
+    }
+
+    /// So many partitions: first those that are expected to have something due, then those whose turn it is.
+    fn next(&self, some: u16, now: Timestamp) -> Vec<Partition> {
+        let mut numbers = BTreeSet::new();
+        let mut expected = self.expected();
+        while numbers.len() < usize::from(some)
+            && let Some((at, number)) = expected.first().copied()
+            && at <= now
+        {
+            expected.pop_first();
+            numbers.insert(number);
+        }
+        drop(expected);
+        while numbers.len() < usize::from(some) {
+            let number = self.turn.fetch_add(1, Ordering::Relaxed) % u32::from(PARTITIONS);
+            numbers.insert(number as u16);
+        }
+        numbers.into_iter().map(Partition::from_number).collect()
     }
 }
 
@@ -45,6 +82,10 @@ impl Sweeper {
 pub struct Swept {
     /// Sessions whose end was noticed.
     pub expired: u64,
+    /// Steps whose lease had run out.
+    pub lost: u64,
+    /// Chains that were archived some time after their end.
+    pub archived: u64,
 }
 
 /// What is due of a user.
@@ -81,7 +122,8 @@ impl Seen {
 }
 
 impl Stores {
-    /// Does what is due in the next `partitions` partitions: notes the end of expired sessions.
+    /// Does what is due in the next `partitions` partitions: notes the end of expired sessions, ends leases that have run out,
+    /// archives chains whose time has come.
     ///
     /// Any number of instances may sweep at once: each thing is done once. *Round trips*: one for each 32
     /// partitions, and some for each partition where something is due.
@@ -94,7 +136,8 @@ impl Stores {
         while left > 0 && self.clock.now() < call.deadline {
             let some = left.min(PARTITIONS_AT_ONCE);
             left -= some;
-            let (now, partitions) = (self.clock.now(), (0..some).map(|_| self.sweeper.next()));
+            let now = self.clock.now();
+            let partitions = self.sweeper.next(some, now).into_iter();
             // All are asked before the first answer is awaited.
             let asked: Vec<_> = partitions
                 .map(|partition| {
@@ -136,7 +179,35 @@ impl Stores {
         let seen = self.look_at_due(call, partition, due.collect()).await?;
         swept.expired += self.end(call, partition, &seen).await?;
         for seen in seen.iter().filter(|seen| !seen.is_over()) {
+            if seen.due.kind == DueKind::Session {
+                self.do_what_is_due_below(call, seen.due.tree, swept).await?;
+                self.drop_what_is_too_old(call, seen).await?;
+            }
             self.look_again(call, seen).await?;
+        }
+        Ok(())
+    }
+
+    /// Events that have come of age go from the log, unless a chain runs, and from the feed.
+    async fn drop_what_is_too_old(&self, call: Call, seen: &Seen) -> Result<()> {
+        let (tree, before) =
+            (seen.due.tree, Timestamp(self.clock.now().0.saturating_sub(self.policy.keeping.feed_ms)));
+        if tree.created_at() < before {
+            self.prune_tree(call, tree, before, false).await?;
+            self.trim_feed(call, tree.partition(), feed_key(&seen.due.user), before).await?;
+        }
+        Ok(())
+    }
+
+    /// At most 32 things of a tree at a time: one that has more is looked at again by the next sweep.
+    async fn do_what_is_due_below(&self, call: Call, tree: Tree, swept: &mut Swept) -> Result<()> {
+        let query = due(below_key(tree), self.clock.now(), DUE_AT_ONCE);
+        for (member, _) in scored(self.ask(tree.partition(), call, vec![query]).await?.pop())? {
+            if let Some(step) = step_of_field(&member) {
+                swept.lost += u64::from(self.end_lease(call, tree, step).await?);
+            } else if let Some(chain) = chain_of_field(&member) {
+                swept.archived += u64::from(self.archive_due(call, tree, chain).await?);
+            }
         }
         Ok(())
     }
@@ -213,18 +284,36 @@ impl Stores {
 
     /// Sets when to look at a living tree again: at its deadline, or before at what is due below it.
     async fn look_again(&self, call: Call, seen: &Seen) -> Result<()> {
-        let Seen { due, alive, archive, .. } = seen;
-        let (key, field, until) = match due.kind {
-            DueKind::Session => (tree_key(due.tree), SESSION, alive),
-            DueKind::Archive => (archive_key(due.tree), OWNER, archive),
+        let (due, below) = (&seen.due, below_key(seen.due.tree));
+        let (key, field) = match due.kind {
+            DueKind::Session => (tree_key(due.tree), SESSION),
+            DueKind::Archive => (archive_key(due.tree), OWNER),
         };
-        let mut txn = Txn::new(due.tree.partition(), call.deadline);
-        txn.checks.push(Check::Present { key, field: field.into() });
-        txn.effects.push(match until.and_then(score) {
-            Some(score) => Effect::Add { key: due_key(), member: due.member(), score },
-            None => Effect::Remove { key: due_key(), member: due.member() },
-        });
-        self.backend.run(txn).await.map(drop)
+        for _ in 0..LOOKS {
+            let record = Query::Record { key: key.clone(), fields: vec![field.into()] };
+            let lowest = Query::Due { key: below.clone(), by: u64::MAX, limit: 1 };
+            let mut replies = self.ask(due.tree.partition(), call, vec![record, lowest]).await?.into_iter();
+            let (until, lowest) = (super::settle::record(replies.next())?.until, scored(replies.next())?);
+            let lowest = lowest.first().map(|(_, score)| *score).filter(|_| due.kind == DueKind::Session);
+            let mut txn = Txn::new(due.tree.partition(), call.deadline);
+            txn.checks.push(Check::Present { key: key.clone(), field: field.into() });
+            let until = match due.kind {
+                DueKind::Session => Until::At(self.policy.keeping.look_at(until, self.clock.now())),
+                DueKind::Archive => until,
+            };
+            let next = lowest.into_iter().chain(score(until)).min();
+            txn.effects.push(match next {
+                Some(score) => Effect::Add { key: due_key(), member: due.member(), score },
+                None => Effect::Remove { key: due_key(), member: due.member() },
+            });
+            // What somebody has put below it meanwhile would be forgotten.
+            txn.checks.push(Check::Clear { key: below.clone(), below: next.unwrap_or(u64::MAX) });
+            match self.backend.run(txn).await? {
+                Outcome::Refused(1, _) => {}
+                _ => return Ok(()),
+            }
+        }
+        Ok(())
     }
 
     /// Gives back the places of sessions that a list found expired.
@@ -236,9 +325,13 @@ impl Stores {
             self.end(call, partition, &seen).await?;
             // Whose end is not due by this clock, or was never to come: out of the list at least.
             let mut txn = Txn::new(partition, call.deadline);
-            for Seen { due, .. } in seen.iter().filter(|seen| seen.is_over()) {
+            for Seen { due, archive, .. } in seen.iter().filter(|seen| seen.is_over()) {
                 txn.checks.push(Check::Absent { key: tree_key(due.tree), field: SESSION.into() });
                 leave_list(&mut txn, user, due.tree);
+                if archive.is_some() {
+                    let member = session_member(ARCHIVED, due.tree);
+                    txn.effects.push(Effect::Add { key: sessions_key(user), member, score: 0 });
+                }
             }
             if !txn.effects.is_empty() {
                 self.backend.run(txn).await?;

@@ -3,8 +3,10 @@
 //! Each operation is a pure plan (what is stored and what is asked become a transaction) and one impure
 //! line that runs it. No store knows which backend it stands on.
 
+mod archive;
 mod bases;
 mod caches;
+mod chain_update;
 mod chains;
 mod collections;
 mod cursor;
@@ -22,11 +24,13 @@ mod glob;
 mod history;
 mod kv;
 mod kv_answers;
+mod leases;
 mod life;
 mod lists;
 mod marked;
 mod mask;
 mod plain;
+mod prune;
 mod query;
 mod queues;
 mod record;
@@ -36,6 +40,7 @@ mod request_log;
 mod rollup;
 mod sessions;
 mod settle;
+mod step_update;
 mod steps;
 mod streams;
 mod tables;
@@ -58,6 +63,7 @@ pub use lists::Listing;
 pub use mask::Masks;
 pub use queues::{Taken, Taking};
 pub use record::SCHEMA_VERSION;
+pub use step_update::StepTerms;
 pub use streams::{Blocking, StreamTaking};
 pub use tables::{TableEntry, TableName};
 pub use told::UNCHANGED;

@@ -5,22 +5,20 @@
 
 use serde_json::value::RawValue;
 
-use super::chains::{chain_in, chain_json, step_numbers};
+use super::chains::chain_json;
 use super::lists::PAGE;
-use super::record::{Record, Stored};
+use super::record::Stored;
 use super::rollup::State;
-use super::sessions::{public_session, session_in};
-use super::settle::{Look, Plan, record};
+use super::sessions::public_session;
 use super::steps::step_json;
-use super::tree::{CHAINS, LIVE, SESSION, chain_field, letter, step_field, tree_key, user_partition};
+use super::tree::{LIVE, letter, user_partition};
 use super::users::Span;
 use super::{Call, Stores, invalid};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::id::{Id, Tree, base32};
 use crate::key::Name;
-use crate::schema::{Chain, Issue, Order, PathItem, RecordsQuery, Session, SessionState, Step};
-use crate::txn::Query;
+use crate::schema::{Issue, Order, PathItem, RecordsQuery, Session, SessionState, Step};
 
 /// Characters of a tree's time.
 const TIME_LEN: usize = 10;
@@ -39,6 +37,19 @@ impl<'a> Page<'a> {
 
     fn is_full(&self) -> bool {
         self.items.len() >= self.query.limit()
+    }
+
+    /// Numbered items in the order of the query, from where its cursor stands.
+    fn ordered<T>(&self, mut items: Vec<T>, number: impl Fn(&T) -> u32) -> Result<Vec<T>> {
+        let descending = self.query.order == Order::Desc;
+        if let Some(behind) = cursor(self.query)? {
+            let behind: u32 = behind.parse().map_err(|_| bad_cursor())?;
+            items.retain(|item| if descending { number(item) < behind } else { number(item) > behind });
+        }
+        if descending {
+            items.reverse();
+        }
+        Ok(items)
     }
 
     /// How many to look at next: no more than are missing, unless most may be left out.
@@ -123,22 +134,28 @@ impl Stores {
     /// `STORAGE_NOT_FOUND` when the session does not exist, `STORAGE_INVALID`.
     pub async fn query_chains(&self, call: Call, query: &RecordsQuery) -> Result<String> {
         let Some(Id::Session(tree)) = Id::parse(&query.parent) else { return Err(bad_parent("session")) };
-        let look = Look::new(tree, vec![SESSION.into(), CHAINS.into()]);
-        let settled = self.settle(call, &look, |view, _| {
-            session_in(tree, view)?;
-            let latest = view.text(1).map(|text| Id::parse(&format!("chn_{tree}{text}")));
-            Ok(Plan::Answer(if let Some(Some(Id::Chain(_, number))) = latest { number } else { 0 }))
-        });
-        let numbers = (1..=settled.await?.value).collect();
-        let read = |page: &mut Page<'_>, number, stored: Stored<Chain>| {
-            let fits = query.status.as_ref().is_none_or(|status| stored.record.status.name() == status);
-            if fits && page.is_in_time(stored.record.created_at) {
-                page.push(chain_json(tree, number, &stored));
+        let mut page = Page::of(query, "chainId");
+        let numbers =
+            page.ordered(self.chain_numbers(call, tree, query.archived).await?, |number| *number)?;
+        let mut rest = numbers.as_slice();
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(page.next().min(rest.len()));
+            for (number, read) in now.iter().zip(self.chains_at(call, tree, now, query.archived).await?) {
+                if let Some(stored) = self.unless_corrupt(read)?.flatten() {
+                    let fits =
+                        query.status.as_ref().is_none_or(|status| stored.record.status.name() == status);
+                    if fits && page.is_in_time(stored.record.created_at) {
+                        page.push(chain_json(tree, *number, &stored));
+                    }
+                }
+                if page.is_full() {
+                    let more = numbers.last() != Some(number);
+                    return Ok(page.json(more.then(|| number.to_string())));
+                }
             }
-        };
-        let page = Page::of(query, "chainId");
-        let place = |number| (chain_field(number), Id::Chain(tree, number));
-        self.page_of_numbers(call, tree, page, numbers, place, read).await
+            rest = later;
+        }
+        Ok(page.json(None))
     }
 
     /// A page of a chain's steps; otherwise as [`Stores::query_chains`].
@@ -147,54 +164,24 @@ impl Stores {
     /// `STORAGE_NOT_FOUND` when the chain does not exist, `STORAGE_INVALID`.
     pub async fn query_steps(&self, call: Call, query: &RecordsQuery) -> Result<String> {
         let Some(Id::Chain(tree, chain)) = Id::parse(&query.parent) else { return Err(bad_parent("chain")) };
-        let look = Look::new(tree, vec![chain_field(chain)]);
-        let settled = self.settle(call, &look, |view, _| {
-            let numbers: Vec<u32> = step_numbers(&chain_in(tree, chain, view)?.aside).collect();
-            Ok(Plan::Answer(numbers))
-        });
-        let numbers = settled.await?.value;
-        let read = |page: &mut Page<'_>, number, stored: Stored<Step>| {
-            let fits = query.status.as_ref().is_none_or(|status| stored.record.status.name() == status);
-            if fits && page.is_in_time(stored.record.created_at) {
-                page.push(step_json(tree, chain, number, &stored));
-            }
-        };
-        let page = Page::of(query, "stepId");
-        let place = |number| (step_field(chain, number), Id::Step(tree, chain, number));
-        self.page_of_numbers(call, tree, page, numbers, place, read).await
-    }
-
-    /// A page of the records with these numbers, as far as they are there.
-    async fn page_of_numbers<R: Record>(
-        &self,
-        call: Call,
-        tree: Tree,
-        mut page: Page<'_>,
-        mut numbers: Vec<u32>,
-        place: impl Fn(u32) -> (Name, Id),
-        read: impl Fn(&mut Page<'_>, u32, Stored<R>),
-    ) -> Result<String> {
-        let descending = page.query.order == Order::Desc;
-        if let Some(behind) = cursor(page.query)? {
-            let behind: u32 = behind.parse().map_err(|_| bad_cursor())?;
-            numbers.retain(|number| if descending { *number < behind } else { *number > behind });
-        }
-        if descending {
-            numbers.reverse();
-        }
-        let mut rest = numbers.as_slice();
+        let mut page = Page::of(query, "stepId");
+        let steps = page.ordered(self.steps_of(call, tree, chain).await?, |(number, _)| *number)?;
+        let mut rest = steps.as_slice();
         while !rest.is_empty() {
             let (now, later) = rest.split_at(page.next().min(rest.len()));
-            let fields = now.iter().map(|number| place(*number).0).collect();
-            let query = Query::Record { key: tree_key(tree), fields };
-            let replies = self.ask(tree.partition(), call, vec![query]).await?;
-            for (number, text) in now.iter().zip(record(replies.into_iter().next())?.texts) {
+            for ((number, _), text) in now.iter().zip(self.steps_at(call, tree, chain, now).await?) {
                 if let Some(text) = text {
-                    let stored = self.unless_corrupt(Stored::<R>::read(place(*number).1, &text))?;
-                    stored.into_iter().for_each(|stored| read(&mut page, *number, stored));
+                    let read = Stored::<Step>::read(Id::Step(tree, chain, *number), &text);
+                    if let Some(stored) = self.unless_corrupt(read)? {
+                        let fits =
+                            query.status.as_ref().is_none_or(|status| stored.record.status.name() == status);
+                        if fits && page.is_in_time(stored.record.created_at) {
+                            page.push(step_json(tree, chain, *number, &stored));
+                        }
+                    }
                 }
                 if page.is_full() {
-                    let more = numbers.last() != Some(number);
+                    let more = steps.last().is_some_and(|(last, _)| last != number);
                     return Ok(page.json(more.then(|| number.to_string())));
                 }
             }

@@ -20,7 +20,13 @@ use crate::id::Id;
 use crate::txn::Until;
 
 /// The version of the stored form. A higher one was written by a later version of this library.
-pub const SCHEMA_VERSION: u32 = 1;
+///
+/// 1: chains and steps lie in their tree for as long as it lives. 2: chains may be archived, and steps leased.
+/// A record of version 1 is one of version 2 of which neither is true, so reading it is all that its upgrade takes.
+pub const SCHEMA_VERSION: u32 = 2;
+
+/// The first version, which knew neither archives nor leases.
+pub(super) const BEFORE_ARCHIVES: u32 = 1;
 
 /// How many operations before the last one a record remembers.
 const OPERATIONS_KEPT: usize = 7;
@@ -178,9 +184,22 @@ pub(super) struct Aside {
     /// Of a chain: its status does not follow its steps.
     #[serde(rename = "m", skip_serializing_if = "is_default")]
     pub manual: bool,
+    /// Of a step that is in progress: for how long its worker may be silent.
+    #[serde(rename = "l", skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
     /// The key that it was created with, for the day that it is deleted.
     #[serde(rename = "k", skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+}
+
+/// How long a worker may be silent, and what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Lease {
+    #[serde(rename = "m")]
+    pub ms: u64,
+    /// The step goes back to pending instead of failing.
+    #[serde(rename = "r")]
+    pub retry: bool,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -235,8 +254,8 @@ impl<R: Record> Stored<R> {
         Self { version, stamp: format!("{version}.{operation}"), operations, aside, record, json }
     }
 
-    /// The stored text.
-    pub fn text(&self) -> Arc<str> {
+    /// The stored text, in the form of this version.
+    pub fn text(&self, schema: u32) -> Arc<str> {
         let aside = if self.aside == Aside::default() {
             String::new()
         } else {
@@ -247,7 +266,7 @@ impl<R: Record> Stored<R> {
             String::with_capacity(self.json.len() + aside.len() + operations.len() + ROOM_FOR_HEAD);
         text.push_str(&self.stamp);
         text.push(' ');
-        push_number(&mut text, u64::from(SCHEMA_VERSION));
+        push_number(&mut text, u64::from(schema));
         text.push(' ');
         text.push_str(operations);
         text.push(' ');
@@ -293,7 +312,7 @@ impl<'a> Head<'a> {
         let version =
             stamp.split_once('.').and_then(|(version, _)| version.parse().ok()).ok_or_else(corrupt)?;
         match schema.parse::<u32>() {
-            Ok(SCHEMA_VERSION) => {}
+            Ok(1..=SCHEMA_VERSION) => {}
             Ok(later) if later > SCHEMA_VERSION => {
                 let message = format!(
                     "the stored record {id} has schema version {later}; this version reads up to {SCHEMA_VERSION}"

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Call, Stores};
+use super::{Call, StepTerms, Stores};
 use crate::error::{Code, Error, Result};
 use crate::id::{Id, Tree};
 use crate::schema::{Input, Validated, parse};
@@ -39,7 +39,9 @@ impl Stores {
             }
             "step" => {
                 let id = text("stepId").ok_or_else(refused)?;
-                self.update_step(call, id, &self.update_of(data, OF_STEP)?, None).await.map(drop)
+                self.update_step(call, id, &self.update_of(data, OF_STEP)?, &StepTerms::default())
+                    .await
+                    .map(drop)
             }
             _ => Err(refused()),
         }

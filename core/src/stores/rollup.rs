@@ -95,7 +95,9 @@ pub(super) fn step_event(from: StepStatus, to: StepStatus) -> &'static str {
     match to {
         _ if from == to => "step:updated",
         StepStatus::InProgress if from == StepStatus::Failed => "step:retried",
-        StepStatus::Pending | StepStatus::InProgress => "step:started",
+        // Back to pending: its worker was lost, and it is to be tried again.
+        StepStatus::Pending => "step:retried",
+        StepStatus::InProgress => "step:started",
         StepStatus::Completed => "step:completed",
         StepStatus::Failed => "step:failed",
         StepStatus::Skipped => "step:skipped",
@@ -113,6 +115,7 @@ pub(super) fn move_chain(chain: &mut Chain, to: ChainStatus, now: Timestamp) {
         chain.started_at = chain.started_at.or(Some(now));
     }
     chain.completed_at = is_terminal(to).then_some(now);
+    chain.archived_at = chain.archived_at.filter(|_| is_terminal(to));
 }
 
 fn count(counts: &mut StepCounts, status: StepStatus) -> &mut u64 {

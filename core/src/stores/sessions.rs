@@ -157,7 +157,11 @@ impl Stores {
         let until = keeping.until(tree, now);
         txn.effects = vec![
             Effect::Open { key: tree_key(tree), until },
-            Effect::Put { key: tree_key(tree), field: SESSION.into(), text: stored.text() },
+            Effect::Put {
+                key: tree_key(tree),
+                field: SESSION.into(),
+                text: stored.text(self.policy.keeping.schema),
+            },
             Effect::Add {
                 key: sessions_key(user),
                 member: session_member(letter(SessionState::Active), tree),
@@ -165,11 +169,9 @@ impl Stores {
             },
             keeping.append(tree, user, now, event("session:created", user, now, &created)),
         ];
-        if let Until::At(at) = until {
-            // Where the deadline moves to later is seen when it is looked at: a write does not touch this.
-            let member = due_member(DueKind::Session, tree, user);
-            txn.effects.push(Effect::Add { key: due_key(), member, score: at.0 });
-        }
+        // Where the deadline moves to later is seen when it is looked at: a write does not touch this.
+        let (member, at) = (due_member(DueKind::Session, tree, user), keeping.look_at(until, now));
+        txn.effects.push(Effect::Add { key: due_key(), member, score: at.0 });
         if let Some(key) = key {
             let put = |field, text| Effect::Put { key: keys_key(user), field, text };
             txn.effects.push(put(key_field(key), Id::Session(tree).to_string().into()));
@@ -234,7 +236,11 @@ impl Stores {
                     with: before.prefix(),
                 });
                 txn.effects = vec![
-                    Effect::Put { key: tree_key(tree), field: SESSION.into(), text: after.text() },
+                    Effect::Put {
+                        key: tree_key(tree),
+                        field: SESSION.into(),
+                        text: after.text(self.policy.keeping.schema),
+                    },
                     self.policy.keeping.append(
                         tree,
                         &user,
@@ -255,17 +261,18 @@ impl Stores {
         Ok(settled.value.answer(Id::Session(tree), settled.until))
     }
 
-    /// Deletes a session and all below it; its event stays in the user's feed. A missing one is no error.
-    /// *Atomicity*: one step. *Round trips*: one when the session was seen before, else two.
+    /// Deletes a session and all below it, its archive included, also one that has outlived it; its event stays in the
+    /// user's feed. A missing one is no error. *Atomicity*: one step. *Round trips*: one when the session was seen before,
+    /// else two; three for one that is gone.
     ///
     /// # Errors
     /// `STORAGE_INVALID` for what is no session's id.
     pub async fn delete_session(&self, call: Call, id: &str) -> Result<()> {
         let tree = session_id(id)?;
         let look = Look::new(tree, vec![SESSION.into()]);
-        self.settle(call, &look, |view, txn| {
+        let deleted = self.settle(call, &look, |view, txn| {
             if view.text(0).is_none() {
-                return Ok(Plan::Answer(()));
+                return Ok(Plan::Answer(false));
             }
             let before = session_in(tree, view)?;
             txn.deferrable = false;
@@ -290,10 +297,9 @@ impl Stores {
                 let fields = vec![key_field(key), key_of_field(tree)];
                 txn.effects.push(Effect::Drop { key: keys_key(user), fields });
             }
-            Ok(Plan::Write(()))
-        })
-        .await
-        .map(drop)
+            Ok(Plan::Write(true))
+        });
+        if deleted.await?.value { Ok(()) } else { self.delete_archive(call, tree).await }
     }
 
     /// Moves the deadline of a session's tree forward. Changes nothing else and appends no event.

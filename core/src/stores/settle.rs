@@ -70,7 +70,7 @@ impl Look {
         self.fields.iter().chain(&self.hoped_absent).cloned().collect()
     }
 
-    fn query(&self) -> Query {
+    pub fn query(&self) -> Query {
         Query::Record { key: tree_key(self.tree), fields: self.all() }
     }
 
@@ -118,15 +118,14 @@ impl Stores {
                 _ => view = self.look(call, look).await?,
             }
         }
-        let message = format!("another writer was faster {ATTEMPTS} times in a row");
-        Err(Error { retryable: true, ..Error::new(Code::Conflict, message) })
+        Err(too_fast())
     }
 
     fn remembered(&self, look: &Look) -> Option<View> {
         if self.backend.info().immediate { None } else { look.remembered(&self.bases) }
     }
 
-    async fn look(&self, call: Call, look: &Look) -> Result<View> {
+    pub(super) async fn look(&self, call: Call, look: &Look) -> Result<View> {
         let replies = self.ask(look.tree.partition(), call, vec![look.query()]).await?;
         let view = View::of(record(replies.into_iter().next())?);
         self.remember(look, &view);
@@ -134,7 +133,11 @@ impl Stores {
     }
 
     /// `Ok(Err(view))`: refused, and this is what is there, or what other calls are making of it.
-    async fn commit(&self, look: &Look, txn: Txn) -> Result<std::result::Result<(Until, Option<u64>), View>> {
+    pub(super) async fn commit(
+        &self,
+        look: &Look,
+        txn: Txn,
+    ) -> Result<std::result::Result<(Until, Option<u64>), View>> {
         let writing = self.remember_writing(look.tree, &txn);
         match self.backend.run(txn).await {
             Ok(Outcome::Committed(replies)) => {
@@ -216,6 +219,12 @@ impl Stores {
             }
         }
     }
+}
+
+/// That others wrote the same again and again.
+pub(super) fn too_fast() -> Error {
+    let message = format!("another writer was faster {ATTEMPTS} times in a row");
+    Error { retryable: true, ..Error::new(Code::Conflict, message) }
 }
 
 /// What a transaction writes to its tree, and in which epoch.

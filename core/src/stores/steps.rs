@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use super::chains::{chain_in, next_of, refuse_if_terminal, step_numbers};
+use super::archive::Whereabouts;
+use super::chains::{chain_lying_in, next_of, refuse_if_terminal};
 use super::event_text::Happened;
-use super::record::{Aside, Body, Record, Stored};
-use super::rollup::{State, roll_up, step_event};
-use super::settle::{Look, Plan, View};
+use super::record::{Aside, Body, Lease, Record, Stored};
+use super::rollup::{is_terminal, roll_up, step_event};
+use super::settle::{ATTEMPTS, Look, Plan, View, too_fast};
+use super::step_update::{StepTerms, check_waits_for, updated};
 use super::told::{Seen, public, push_number, push_public, push_version};
-use super::tree::{chain_field, step_field, step_key_field, tree_key};
-use super::unchanged::Unchanged;
-use super::{Call, Stores, chain_id, invalid, is_version, no_transition, step_id};
+use super::tree::{below_key, chain_field, step_field, step_key_field, tree_key};
+use super::{Call, Stores, chain_id, step_id};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::id::{Id, Tree};
-use crate::key::Name;
-use crate::schema::{Chain, Issue, PathItem, Step, StepData, StepStatus, StepUpdate};
+use crate::schema::{Chain, Step, StepData, StepStatus, StepUpdate};
 use crate::txn::{Check, Effect, Txn, Until};
 
 impl Record for Step {
@@ -51,34 +51,19 @@ pub(super) fn step_json(tree: Tree, chain: u32, step: u32, stored: &Stored<Step>
 }
 
 /// The step as stored in a view whose second field it is.
-fn step_in(tree: Tree, chain: u32, step: u32, view: &View) -> Result<Stored<Step>> {
+pub(super) fn step_in(tree: Tree, chain: u32, step: u32, view: &View) -> Result<Stored<Step>> {
     let id = Id::Step(tree, chain, step);
     let text = view.text(1).ok_or_else(|| Error::not_found("step", &id.to_string()))?;
     Stored::read(id, text)
 }
 
-/// Every step that is waited for must be one of the chain, and not the waiting one itself.
-fn check_waits_for(tree: Tree, chain: u32, aside: &Aside, own: u32, waits_for: &[String]) -> Result<()> {
-    let exists = |id: &str| match Id::parse(id) {
-        Some(Id::Step(other, of, number)) => {
-            other == tree
-                && of == chain
-                && number != own
-                && number <= aside.steps
-                && !aside.gone.contains(&number)
-        }
-        _ => false,
-    };
-    let bad = waits_for.iter().enumerate().filter(|(_, id)| !exists(id));
-    let issues: Vec<_> = bad
-        .map(|(index, _)| {
-            Issue::custom(
-                &[PathItem::from("waitsFor"), PathItem::from(index)],
-                "Not a step of this chain that it could wait for",
-            )
-        })
-        .collect();
-    if issues.is_empty() { Ok(()) } else { Err(invalid(issues)) }
+/// What became of a creation.
+enum Made {
+    Now(u32, Box<Stored<Step>>),
+    /// A step was created with this idempotency key before.
+    Before(String),
+    /// Its chain is not in its tree.
+    Elsewhere,
 }
 
 impl Stores {
@@ -90,7 +75,7 @@ impl Stores {
     ///
     /// # Errors
     /// `STORAGE_NOT_FOUND` when the chain does not exist, `STORAGE_TRANSITION` when it is at its end,
-    /// `STORAGE_INVALID` when it is to wait for what is no step of the chain.
+    /// `STORAGE_ARCHIVED` when it is archived by then, `STORAGE_INVALID` when it is to wait for what is no step of the chain.
     pub async fn create_step(
         self: &Arc<Self>,
         call: Call,
@@ -101,29 +86,36 @@ impl Stores {
         let (tree, chain) = chain_id(id)?;
         let mut look = Look::new(tree, vec![chain_field(chain)]);
         look.hoped_absent = key.map(|key| step_key_field(chain, key));
-        let settled = self
-            .settle(call, &look, |view, txn| {
-                let before = chain_in(tree, chain, view)?;
+        for _ in 0..ATTEMPTS {
+            let settled = self.settle(call, &look, |view, txn| {
                 if let Some(earlier) = view.text(1) {
-                    return Ok(Plan::Answer(Err(earlier.to_owned())));
+                    return Ok(Plan::Answer(Made::Before(earlier.to_owned())));
                 }
+                let Some(before) = chain_lying_in(tree, chain, view)? else {
+                    return Ok(Plan::Answer(Made::Elsewhere));
+                };
                 refuse_if_terminal(tree, chain, &before)?;
                 let number = next_of(before.aside.steps)?;
                 check_waits_for(tree, chain, &before.aside, number, &data.waits_for)?;
                 let stored = self.plan_step(txn, tree, (chain, number), &before, &data, key);
-                Ok(Plan::Write(Ok((number, stored))))
-            })
-            .await?;
-        match settled.value {
-            Ok((number, stored)) => Ok(stored.answer(Id::Step(tree, chain, number), Until::Never)),
-            Err(earlier) => match self.get_step(call, &earlier, None).await? {
-                Some(step) => Ok(step),
-                None => {
-                    self.release_key(call, tree, &look).await?;
-                    Box::pin(self.create_step(call, id, data, key)).await
+                Ok(Plan::Write(Made::Now(number, Box::new(stored))))
+            });
+            match settled.await?.value {
+                Made::Now(number, stored) => {
+                    return Ok(stored.answer(Id::Step(tree, chain, number), Until::Never));
                 }
-            },
+                Made::Before(earlier) => match self.get_step(call, &earlier, None).await? {
+                    Some(step) => return Ok(step),
+                    None => self.release_key(call, tree, &look).await?,
+                },
+                Made::Elsewhere => match self.whereabouts(call, tree, chain).await? {
+                    Whereabouts::Tree => {}
+                    Whereabouts::Nowhere => return Err(Error::not_found("chain", id)),
+                    Whereabouts::Archive(archived) => return Err(archived.refusal(archived.json())),
+                },
+            }
         }
+        Err(too_fast())
     }
 
     fn plan_step(
@@ -154,7 +146,7 @@ impl Stores {
         txn.effects.push(Effect::Put {
             key: tree_key(tree),
             field: step_field(chain, number),
-            text: stored.text(),
+            text: stored.text(self.policy.keeping.schema),
         });
         self.append_step(txn, id, "step:created", &before.aside.user, now, &created);
         let aside = Aside { steps: number, ..before.aside.clone() };
@@ -202,52 +194,86 @@ impl Stores {
         call: Call,
         id: &str,
         update: &StepUpdate,
-        if_version: Option<u64>,
+        terms: &StepTerms,
     ) -> Result<String> {
         let (tree, chain, step) = step_id(id)?;
+        let place = Id::Step(tree, chain, step);
         let look = Look::new(tree, vec![chain_field(chain), step_field(chain, step)]);
-        let settled = self
-            .settle(call, &look, |view, txn| {
+        for _ in 0..ATTEMPTS {
+            let settled = self.settle(call, &look, |view, txn| {
+                let Some(of) = chain_lying_in(tree, chain, view)? else { return Ok(Plan::Answer(None)) };
                 let before = step_in(tree, chain, step, view)?;
-                let of = chain_in(tree, chain, view)?;
-                let current = || step_json(tree, chain, step, &before);
-                is_version(before.version, if_version, current)?;
-                check_unchanged(tree, (chain, step), update, &before)?;
-                if let Some(waits_for) = &update.waits_for {
-                    check_waits_for(tree, chain, &of.aside, step, waits_for)?;
-                }
                 let now = self.clock.now();
-                let (from, to) = (before.record.status, update.status.unwrap_or(before.record.status));
-                if from != to && !from.may_become(to) {
-                    return Err(no_transition("step", from.name(), to.name(), current()));
+                let Some(record) = updated((tree, chain, step), &of.aside, &before, update, terms, now)?
+                else {
+                    return Ok(Plan::Answer(Some(before)));
+                };
+                if terms.lease.is_some() {
+                    txn.deferrable = false;
                 }
-                let record = merged(&moved(&before.record, to, now), update, now);
-                if !record.body().differs_from(&before.record.body()) {
-                    return Ok(Plan::Answer(before));
-                }
-                Ok(Plan::Write(self.change_step(txn, Id::Step(tree, chain, step), &of, &before, record, now)))
-            })
-            .await?;
-        Ok(settled.value.answer(Id::Step(tree, chain, step), Until::Never))
+                Ok(Plan::Write(Some(self.change_step(txn, place, &of, &before, record, terms.lease, now))))
+            });
+            if let Some(stored) = settled.await?.value {
+                return Ok(stored.answer(place, Until::Never));
+            }
+            let archived = match self.whereabouts(call, tree, chain).await? {
+                Whereabouts::Tree => continue,
+                Whereabouts::Nowhere => return Err(Error::not_found("step", id)),
+                Whereabouts::Archive(archived) => archived,
+            };
+            let (of, now) = (&archived.chain, self.clock.now());
+            let text = archived.step(step).ok_or_else(|| Error::not_found("step", id))?;
+            let before = Stored::<Step>::read(place, text)?;
+            let Some(record) = updated((tree, chain, step), &of.aside, &before, update, terms, now)? else {
+                return Ok(before.answer(place, Until::Never));
+            };
+            let mut rolled = of.record.clone();
+            roll_up(&mut rolled, of.aside.manual, Some(before.record.status), Some(record.status), now);
+            if is_terminal(rolled.status) {
+                return Err(archived.refusal(step_json(tree, chain, step, &before)));
+            }
+            let revived = self.revive(call, &look, &archived, |txn| {
+                self.change_step(txn, place, of, &before, record, terms.lease, now)
+            });
+            if let Some(stored) = revived.await? {
+                return Ok(stored.answer(place, Until::Never));
+            }
+        }
+        Err(too_fast())
     }
 
-    fn change_step(
+    /// Puts a changed step, its event and what follows for its chain into a transaction that checks what it was.
+    #[expect(clippy::too_many_arguments, reason = "where, what it was, what it is")]
+    pub(super) fn change_step(
         &self,
         txn: &mut Txn,
         id: Id,
         of: &Stored<Chain>,
         before: &Stored<Step>,
         record: Step,
+        lease: Option<Lease>,
         now: Timestamp,
     ) -> Stored<Step> {
         let (tree, (chain, step)) =
             (id.tree(), if let Id::Step(_, chain, step) = id { (chain, step) } else { (0, 0) });
         let (from, to) = (before.record.status, record.status);
         let (old, body) = (before.record.body(), record.body());
-        let after = before.next(&self.operation(), &body, record, before.aside.clone());
+        let held = before.aside.lease.filter(|_| to == StepStatus::InProgress && from == to);
+        let lease = lease.filter(|_| to == StepStatus::InProgress);
+        let aside = Aside { lease: lease.or(held), ..before.aside.clone() };
         let field = step_field(chain, step);
+        if let Some(Lease { ms, .. }) = lease {
+            self.plan_due(txn, tree, &of.aside.user, field.clone(), now.plus_ms(ms));
+        } else if before.aside.lease.is_some() && aside.lease.is_none() {
+            txn.effects.push(Effect::Remove { key: below_key(tree), member: field.clone() });
+        }
+        let after = before.next(&self.operation(), &body, record, aside);
         txn.checks.push(Check::Begins { key: tree_key(tree), field: field.clone(), with: before.prefix() });
-        txn.effects.push(Effect::Put { key: tree_key(tree), field, text: after.text() });
+        txn.effects.push(Effect::Put {
+            key: tree_key(tree),
+            field,
+            text: after.text(self.policy.keeping.schema),
+        });
         self.append_step(
             txn,
             id,
@@ -269,15 +295,36 @@ impl Stores {
     /// seen before, else two.
     ///
     /// # Errors
-    /// `STORAGE_INVALID` for what is no step's id.
+    /// `STORAGE_INVALID` for what is no step's id, `STORAGE_ARCHIVED` when its chain is archived.
     pub async fn delete_step(&self, call: Call, id: &str) -> Result<()> {
         let (tree, chain, step) = step_id(id)?;
         let look = Look::new(tree, vec![chain_field(chain), step_field(chain, step)]);
-        self.settle(call, &look, |view, txn| {
-            if view.text(1).is_none() {
-                return Ok(Plan::Answer(()));
+        for _ in 0..ATTEMPTS {
+            if self.delete_in_its_tree(call, &look, (chain, step)).await? {
+                return Ok(());
             }
-            let (of, before) = (chain_in(tree, chain, view)?, step_in(tree, chain, step, view)?);
+            match self.whereabouts(call, tree, chain).await? {
+                Whereabouts::Tree => {}
+                Whereabouts::Nowhere => return Ok(()),
+                Whereabouts::Archive(archived) => {
+                    let Some(text) = archived.step(step) else { return Ok(()) };
+                    let stored = Stored::<Step>::read(Id::Step(tree, chain, step), text)?;
+                    return Err(archived.refusal(step_json(tree, chain, step, &stored)));
+                }
+            }
+        }
+        Err(too_fast())
+    }
+
+    /// False when its chain is not in its tree.
+    async fn delete_in_its_tree(&self, call: Call, look: &Look, (chain, step): (u32, u32)) -> Result<bool> {
+        let tree = look.tree;
+        let deleted = self.settle(call, look, |view, txn| {
+            let Some(of) = chain_lying_in(tree, chain, view)? else { return Ok(Plan::Answer(false)) };
+            if view.text(1).is_none() {
+                return Ok(Plan::Answer(true));
+            }
+            let before = step_in(tree, chain, step, view)?;
             txn.deferrable = false;
             let now = self.clock.now();
             let mut fields = vec![step_field(chain, step)];
@@ -292,67 +339,8 @@ impl Stores {
             let mut aside = of.aside.clone();
             aside.gone.push(step);
             self.roll_into_chain(txn, tree, chain, &of, aside, (Some(before.record.status), None), now);
-            Ok(Plan::Write(()))
-        })
-        .await
-        .map(drop)
-    }
-
-    /// The fields of all steps of a chain, in order.
-    pub(super) fn step_fields(chain: u32, aside: &Aside) -> Vec<(u32, Name)> {
-        step_numbers(aside).map(|step| (step, step_field(chain, step))).collect()
-    }
-}
-
-/// A step in another status, with the times that belong to it. A retry starts afresh.
-fn moved(before: &Step, to: StepStatus, now: Timestamp) -> Step {
-    let mut step = before.clone();
-    if before.status == to {
-        return step;
-    }
-    step.status = to;
-    if to == StepStatus::InProgress {
-        if before.status == StepStatus::Failed {
-            step.attempt += 1;
-            (step.result, step.error) = (None, None);
-        }
-        (step.started_at, step.completed_at) = (Some(now), None);
-    } else {
-        step.completed_at = Some(now);
-    }
-    step
-}
-
-fn check_unchanged(
-    tree: Tree,
-    (chain, number): (u32, u32),
-    update: &StepUpdate,
-    before: &Stored<Step>,
-) -> Result<()> {
-    let now = &before.record;
-    Unchanged::default()
-        .field("stepId", update.step_id.as_ref(), &Id::Step(tree, chain, number).to_string())
-        .field("chainId", update.chain_id.as_ref(), &Id::Chain(tree, chain).to_string())
-        .field("sessionId", update.session_id.as_ref(), &Id::Session(tree).to_string())
-        .field("stepNumber", update.step_number.as_ref(), &u64::from(number))
-        .field("attempt", update.attempt.as_ref(), &now.attempt)
-        .optional("startedAt", update.started_at.as_ref(), now.started_at.as_ref())
-        .optional("completedAt", update.completed_at.as_ref(), now.completed_at.as_ref())
-        .field("createdAt", update.created_at.as_ref(), &now.created_at)
-        .field("updatedAt", update.updated_at.as_ref(), &now.updated_at)
-        .field("version", update.version.as_ref(), &before.version)
-        .check()
-}
-
-fn merged(before: &Step, update: &StepUpdate, now: Timestamp) -> Step {
-    Step {
-        action: update.action.as_ref().unwrap_or(&before.action).clone(),
-        model: update.model.merged(before.model.as_ref()),
-        inputs: update.inputs.as_ref().unwrap_or(&before.inputs).clone(),
-        waits_for: update.waits_for.as_ref().unwrap_or(&before.waits_for).clone(),
-        result: update.result.as_ref().or(before.result.as_ref()).cloned(),
-        error: update.error.merged(before.error.as_ref()),
-        updated_at: now,
-        ..before.clone()
+            Ok(Plan::Write(true))
+        });
+        deleted.await.map(|settled| settled.value)
     }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::record::SCHEMA_VERSION;
 use crate::clock::Timestamp;
-use crate::id::{Tree, base32};
+use crate::id::{Tree, base32, read_base32};
 use crate::key::{Key, Name, Partition, Space};
 use crate::schema::SessionState;
 use crate::txn::{Effect, Feed, Until};
@@ -58,6 +59,25 @@ pub(super) fn archive_key(tree: Tree) -> Key {
     Key::new(ARCHIVE, tree.as_str())
 }
 
+/// Of an archive: the steps of a chain, as a bundle. The chain itself is the bundle in its usual field.
+pub(super) fn steps_field(chain: u32) -> Name {
+    smol_str::format_smolstr!("p{}", base32(u64::from(chain), WIDTH))
+}
+
+/// The chain that an archive's field is of, if it is the chain itself.
+pub(super) fn chain_of_field(field: &str) -> Option<u32> {
+    let number = field.strip_prefix('c').filter(|digits| digits.len() == WIDTH)?;
+    read_base32(number).and_then(|number| u32::try_from(number).ok())
+}
+
+/// The chain and the step that a step's field is of.
+pub(super) fn step_of_field(field: &str) -> Option<(u32, u32)> {
+    let (chain, step) = field.strip_prefix('p')?.split_at_checked(WIDTH)?;
+    let number = |digits: &str| read_base32(digits).and_then(|number| u32::try_from(number).ok());
+    Some((number(chain)?, number(step).filter(|_| step.len() == WIDTH)?))
+}
+
+/// What is due below a session, by its time: a step's field where a lease ends, a chain's where it is to be archived.
 pub(super) fn below_key(tree: Tree) -> Key {
     Key::new(BELOW, tree.as_str())
 }
@@ -158,22 +178,31 @@ pub struct Keeping {
     pub session_ttl_ms: Option<u64>,
     /// The longest life of a session, whatever is written; `None` is no cap.
     pub session_life_ms: Option<u64>,
+    /// How long a chain lies in its tree after its end: 0 is no time at all, `None` as long as the tree.
+    pub archive_after_ms: Option<u64>,
+    /// An archive's life after the last chain came to it; `None` is for ever.
+    pub archive_ms: Option<u64>,
+    /// The version of the form in which records are written.
+    pub schema: u32,
     /// Entries of a session's log.
     pub log_entries: u64,
     /// Entries of a user's feed, at the least.
     pub feed_entries: u64,
-    /// A feed's life after its last entry.
+    /// The age at which an event goes, and a feed's life after its last entry.
     pub feed_ms: u64,
     /// A feed over all users is kept as well.
     pub feed_of_all: bool,
 }
 
 impl Default for Keeping {
-    /// The contract's: 24 h after the last write, 10,000 events a session, 7 days.
+    /// The contract's: 24 h after the last write, 10,000 events a session, 7 days; chains archived at their end.
     fn default() -> Self {
         Self {
             session_ttl_ms: Some(24 * 3_600_000),
             session_life_ms: None,
+            archive_after_ms: Some(0),
+            archive_ms: Some(7 * 24 * 3_600_000),
+            schema: SCHEMA_VERSION,
             log_entries: 10_000,
             feed_entries: 10_000,
             feed_ms: 7 * 24 * 3_600_000,
@@ -191,6 +220,20 @@ impl Keeping {
             (Some(slid), Some(cap)) => Until::At(slid.min(cap)),
             (Some(at), None) | (None, Some(at)) => Until::At(at),
             (None, None) => Until::Never,
+        }
+    }
+
+    /// When an archive goes that a chain comes to now.
+    pub(super) fn archive_until(&self, now: Timestamp) -> Until {
+        self.archive_ms.map_or(Until::Never, |ms| Until::At(now.plus_ms(ms)))
+    }
+
+    /// When to look at a tree again that goes then: at its end, and before when an event may have become too old.
+    pub(super) fn look_at(&self, until: Until, now: Timestamp) -> Timestamp {
+        let aged = now.plus_ms(self.feed_ms);
+        match until {
+            Until::At(at) => at.min(aged),
+            Until::Never => aged,
         }
     }
 

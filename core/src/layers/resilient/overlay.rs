@@ -91,6 +91,10 @@ fn is_of_records(effect: &Effect) -> bool {
             | Effect::Add { .. }
             | Effect::Remove { .. }
             | Effect::Do { command: Command::Delete, .. }
+            | Effect::Lower { .. }
+            // What goes to another record stays known here in the one that it came from.
+            | Effect::Move { .. }
+            | Effect::Hold { .. }
     )
 }
 
