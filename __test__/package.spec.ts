@@ -155,6 +155,8 @@ it('contains what it should and nothing else', async () => {
       'dist/index.d.ts',
       'dist/cli.js',
       'dist/zod/index.js',
+      'dist/sse.js',
+      'dist/sse.d.ts',
     ]),
   )
   expect(other.filter((file) => !/^dist\/.+\.(js|d\.ts)$|^schemas\/.+\.json$/.test(file))).toEqual([])
@@ -171,6 +173,28 @@ it('has no test hook in the binary that ships', async () => {
     .catch((error) => console.log(error.code))`
   const { stdout } = await run(process.execPath, ['-e', code], { cwd: project })
   expect(stdout.trim()).toBe('STORAGE_INVALID')
+})
+
+it('flowkeep/sse can be loaded both ways, and answers', async () => {
+  const use = `const storage = new MemoryStorage()
+    storage.createSession('ada', {}).then(async ({ userId }) => {
+      const response = toResponse(storage.subscribe({ userId }))
+      const reader = response.body.getReader()
+      let text = ''
+      while (!text.includes('session:created')) text += new TextDecoder().decode((await reader.read()).value)
+      console.log(response.headers.get('content-type'), /^id: /m.test(text))
+      await reader.cancel()
+      await storage.close()
+    })`
+  const commonjs = `const { MemoryStorage } = require('flowkeep'); const { toResponse } = require('flowkeep/sse'); ${use}`
+  const module = `import { MemoryStorage } from 'flowkeep'; import { toResponse } from 'flowkeep/sse'; ${use}`
+  for (const [type, code] of [
+    ['commonjs', commonjs],
+    ['module', module],
+  ] as const) {
+    const { stdout } = await run(process.execPath, [`--input-type=${type}`, '-e', code], { cwd: project })
+    expect(stdout.trim()).toBe('text/event-stream; charset=utf-8 true')
+  }
 })
 
 it('the command is installed and answers', async () => {

@@ -63,7 +63,7 @@ export function chains(subject: Subject): void {
       async (status) => {
         const { chainId } = await fixture.chainIn(status)
         const late = fixture.storage.createStep(chainId, { action: 'late' })
-        const error = await refusal(late, ConflictError, 'STORAGE_TRANSITION')
+        const error = await refusal(late, ConflictError, 'STORAGE_ARCHIVED')
         expect(error.outcome).toBe('not-applied')
         expect(await fixture.storage.listSteps(chainId)).toEqual([])
       },

@@ -48,12 +48,12 @@ const appended: readonly [
   ],
   [
     'skip',
-    ['chain:completed', 'step:skipped'],
+    ['chain:archived', 'chain:completed', 'step:skipped'],
     (f, ids) => f.storage.updateStep(ids.stepId, { status: 'skipped' }),
   ],
   [
     'fail',
-    ['chain:failed', 'step:failed'],
+    ['chain:archived', 'chain:failed', 'step:failed'],
     (f, ids) => f.storage.updateStep(ids.stepId, { status: 'failed' }),
   ],
   ['deleteStep', ['chain:updated', 'step:deleted'], (f, ids) => f.storage.deleteStep(ids.stepId)],

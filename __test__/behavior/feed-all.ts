@@ -53,6 +53,27 @@ export function feedOfAll(subject: Subject): void {
       }
     })
 
+    it('tells no more of a user who was erased, and goes on with the others', async () => {
+      const { storage } = fixture
+      const [gone, kept] = [newUser(), newUser()]
+      for (const userId of [gone, kept, gone]) {
+        const { sessionId } = await storage.createSession(userId, {})
+        await storage.appendEvent(sessionId, { type: 'custom:x' })
+      }
+      await storage.eraseUser(gone)
+      const { sessionId } = await storage.createSession(kept, {})
+      const feed = storage.subscribe({ all: true })
+      const seen: Event[] = []
+      for await (const item of feed) {
+        if (item.type === 'gap') continue
+        seen.push(item as Event)
+        if (item.sessionId === sessionId) break
+      }
+      expect(seen.filter((event) => event.userId === gone)).toEqual([])
+      const types = seen.filter((event) => event.userId === kept).map((event) => event.type)
+      expect(types).toEqual(['session:created', 'custom:x', 'session:created'])
+    })
+
     it('begins at a time', async () => {
       const { storage } = fixture
       const early = await fixture.session()

@@ -32,8 +32,15 @@ export function leases(subject: Subject): void {
       expect(started).toMatchObject({ status: 'in_progress', attempt: 1 })
       expect(await lose(step, 'failed')).toBe(1)
       const lost = existing(await storage.getStep(step.stepId))
-      expect(lost).toMatchObject({ status: 'failed', error: 'lost', attempt: 1, version: started.version + 1 })
-      expect(existing(lost.completedAt).getTime()).toBeGreaterThanOrEqual(existing(started.startedAt).getTime() + 50)
+      expect(lost).toMatchObject({
+        status: 'failed',
+        error: 'lost',
+        attempt: 1,
+        version: started.version + 1,
+      })
+      expect(existing(lost.completedAt).getTime()).toBeGreaterThanOrEqual(
+        existing(started.startedAt).getTime() + 50,
+      )
       expect(existing(await storage.getChain(step.chainId))).toMatchObject({ status: 'failed' })
       const events = await fixture.eventsOf({ sessionId: step.sessionId })
       const failed = events.filter((event) => event.type === 'step:failed')
@@ -147,7 +154,8 @@ export function leases(subject: Subject): void {
 
     it('belongs to a start, and lasts', async () => {
       const step = await fixture.step()
-      const update = (updates: object, options: object) => fixture.storage.updateStep(step.stepId, updates, options)
+      const update = (updates: object, options: object) =>
+        fixture.storage.updateStep(step.stepId, updates, options)
       for (const [updates, options, path] of [
         [{ action: 'x' }, { leaseSeconds: 1 }, 'leaseSeconds'],
         [{ status: 'skipped' }, { leaseSeconds: 1 }, 'leaseSeconds'],

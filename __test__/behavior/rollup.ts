@@ -88,15 +88,6 @@ export function rollup(subject: Subject): void {
       expect(ended).toMatchObject({ status: 'completed', stepCounts: count([C, C]) })
     })
 
-    it('leaves a cancelled chain cancelled, and still counts', async () => {
-      const chain = await fixture.chainOf([R, P])
-      await fixture.storage.updateChain(chain.chainId, { status: 'cancelled' })
-      await fixture.moveStep(existing(chain.stepOrder[1]), 'skipped')
-      await fixture.storage.updateStep(existing(chain.stepOrder[0]), { status: 'completed' })
-      const after = existing(await fixture.storage.getChain(chain.chainId))
-      expect(after).toMatchObject({ status: 'cancelled', stepCounts: count([C, S]) })
-    })
-
     it('notes the start of the first step as the start of the chain, once', async () => {
       const chain = await fixture.chainOf([P, P])
       const first = await fixture.storage.updateStep(existing(chain.stepOrder[0]), { status: 'in_progress' })
@@ -114,6 +105,19 @@ export function rollup(subject: Subject): void {
       )
       expect(types).toEqual(['step:updated'])
       expect(await fixture.storage.getChain(chain.chainId)).toEqual(chain)
+    })
+  })
+
+  describe('roll-up into a chain that has ended and is not archived yet', () => {
+    const fixture = useFixture(subject, { archiveAfterSeconds: 3600 })
+
+    it('leaves a cancelled chain cancelled, and still counts', async () => {
+      const chain = await fixture.chainOf([R, P])
+      await fixture.storage.updateChain(chain.chainId, { status: 'cancelled' })
+      await fixture.moveStep(existing(chain.stepOrder[1]), 'skipped')
+      await fixture.storage.updateStep(existing(chain.stepOrder[0]), { status: 'completed' })
+      const after = existing(await fixture.storage.getChain(chain.chainId))
+      expect(after).toMatchObject({ status: 'cancelled', stepCounts: count([C, S]) })
     })
   })
 }

@@ -18,6 +18,7 @@ import { life } from './life.js'
 import { lists } from './lists.js'
 import { options } from './options.js'
 import { plainRecords } from './plain-records.js'
+import { pruning } from './prune.js'
 import { queries } from './queries.js'
 import { queue } from './queue.js'
 import { records } from './records.js'
@@ -50,6 +51,7 @@ export function testStorage(subject: Subject): void {
     life(subject)
     archive(subject)
     leases(subject)
+    pruning(subject)
     queries(subject)
     lists(subject)
     options(subject)

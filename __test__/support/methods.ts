@@ -46,6 +46,9 @@ export const everyMethod: readonly Method[] = [
   read('queryChains', (s, ids, options) => s.queryChains({ parent: ids.sessionId }, options)),
   read('querySteps', (s, ids, options) => s.querySteps({ parent: ids.chainId }, options)),
   read('sweep', (s, _, options) => s.sweep(options)),
+  read('pruneEvents', (s, _, options) =>
+    s.pruneEvents({ olderThan: new Date(0), perSecond: 1_000_000 }, options),
+  ),
   read('replay', (s, ids, options) => s.replay(ids.sessionId, options)),
   write('deleteStep', (s, ids, options) => s.deleteStep(ids.stepId, options)),
   write('deleteChain', (s, ids, options) => s.deleteChain(ids.chainId, options)),

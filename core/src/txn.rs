@@ -170,6 +170,8 @@ pub enum Effect {
     Trim { key: Key, below: u64 },
     /// Drops the entries of a feed that were gathered before.
     TrimFeed { key: Key, before: Timestamp },
+    /// Takes single entries out of a feed.
+    Strike { key: Key, positions: Vec<Position> },
     /// Does something with a plain value, even if that is only to look. Replies with what it answers.
     Do { key: Key, command: Command },
     /// The same for what may not fit: then it changes nothing and replies with a fault, and the other effects stay.

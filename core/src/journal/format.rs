@@ -67,7 +67,9 @@ impl Out {
             }
             Check::Due { key, member, by } => self.number(4).key(key).bytes(member.as_bytes()).number(*by),
             Check::Clear { key, below } => self.number(5).key(key).number(*below),
-            Check::Holds { .. } | Check::Gone { .. } | Check::Idle { .. } => return None,
+            Check::Holds { .. } | Check::Gone { .. } | Check::Idle { .. } | Check::Last { .. } => {
+                return None;
+            }
         };
         Some(())
     }
@@ -102,7 +104,13 @@ impl Out {
                 self.number(13).key(key).bytes(text).number(most.map_or(0, |most| most.saturating_add(1)))
             }
             Effect::Do { key, command: Command::Delete } => self.number(14).key(key),
-            Effect::Do { .. } | Effect::Try { .. } => return None,
+            Effect::Do { .. }
+            | Effect::Try { .. }
+            | Effect::Trim { .. }
+            | Effect::TrimFeed { .. }
+            | Effect::Strike { .. } => {
+                return None;
+            }
         };
         Some(())
     }

@@ -160,7 +160,8 @@ fn written(effects: &[Effect]) -> Vec<Key> {
             | Effect::Lower { key, .. }
             | Effect::Remove { key, .. }
             | Effect::Trim { key, .. }
-            | Effect::TrimFeed { key, .. } => keys.push(key.clone()),
+            | Effect::TrimFeed { key, .. }
+            | Effect::Strike { key, .. } => keys.push(key.clone()),
             Effect::Do { key, command } | Effect::Try { key, command } if command.writes() => {
                 keys.push(key.clone())
             }

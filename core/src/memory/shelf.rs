@@ -247,6 +247,11 @@ impl Shelf {
                     log.trim(before);
                 }
             }
+            Effect::Strike { key, positions } => {
+                if let Some(Slot { value: Value::Feed(log), .. }) = self.slots.get_mut(&key) {
+                    log.strike(&positions);
+                }
+            }
             Effect::Do { key, command } => replies.push(Reply::Data(self.command(key, command, now)?)),
             Effect::Try { key, command } => replies.push(Reply::Data(self.try_command(key, command, now))),
             Effect::Announce { feed, origin, position, text } => {

@@ -217,6 +217,12 @@ impl FeedLog {
         }
     }
 
+    /// Takes single entries out.
+    pub fn strike(&mut self, positions: &[Position]) {
+        let struck: BTreeSet<&Position> = positions.iter().collect();
+        self.entries.retain(|entry| !struck.contains(&entry.position));
+    }
+
     pub fn newest(&self) -> Vec<Entry> {
         self.entries.back().cloned().into_iter().collect()
     }

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::id::Mark;
 use crate::key::Key;
 use crate::topic::digests;
-use crate::txn::{Check, Effect, Query, Txn, Until};
+use crate::txn::{Check, Effect, Position, Query, Txn, Until};
 
 /// The script that applies a transaction with checks.
 pub(super) const SCRIPT: &str = concat!(include_str!("line.lua"), include_str!("txn.lua"));
@@ -167,6 +167,11 @@ fn plain_effect<'a>(
         }
         Effect::Announce { feed, origin, position, text } => gather(feed, origin, *position, text, put),
         // They need a look first: see `is_plain`. What is tried is in `plain.rs`.
+        Effect::Strike { key, positions } => {
+            for positions in positions.chunks(FIELDS_A_COMMAND) {
+                put("XDEL", key, positions.iter().map(|Position(ms, n)| own(format!("{ms}-{n}"))).collect());
+            }
+        }
         Effect::TrimFeed { key, before } => put("XTRIM", key, vec![lend("MINID"), number(before.0)]),
         Effect::Slide { .. }
         | Effect::Hold { .. }

@@ -269,13 +269,17 @@ impl Stores {
         let kind = chain_event(before.record.status, record.status);
         let (old, body) = (before.record.body(), record.body());
         let (was_over, is_over) = (is_terminal(before.record.status), is_terminal(record.status));
-        let mut after = before.next(&self.operation(), &body, record, aside);
+        let data = body.changes_since(&old, before.version + 1);
+        let archives = self.archives_at_once(&record);
+        let (record, body) = if archives {
+            let archived = Chain { archived_at: Some(now), ..record };
+            let body = archived.body();
+            (archived, body)
+        } else {
+            (record, body)
+        };
+        let after = before.next(&self.operation(), &body, record, aside);
         let user = after.aside.user.clone();
-        let data = body.changes_since(&old, after.version);
-        let archives = self.archives_at_once(&after.record);
-        if archives {
-            after = self.as_archived(&after, now);
-        }
         txn.checks.push(Check::Begins {
             key: tree_key(tree),
             field: chain_field(chain),

@@ -146,10 +146,10 @@ impl Stores {
         before: Timestamp,
         dry_run: bool,
     ) -> Result<Option<u64>> {
-        let log = self.log_of(call, tree, 0, 0).await?;
+        let log = self.log_page(call, tree, 0, 0).await?;
         let mut keep_from = log.first;
         while keep_from <= log.last {
-            let page = self.log_of(call, tree, keep_from - 1, AT_ONCE).await?;
+            let page = self.log_page(call, tree, keep_from - 1, AT_ONCE).await?;
             let old = page.entries.iter().take_while(|(position, text)| {
                 *position <= log.last
                     && serde_json::from_str::<Event>(text).is_ok_and(|event| event.at < before)
@@ -184,7 +184,7 @@ impl Stores {
         Ok(Some(events))
     }
 
-    async fn log_of(&self, call: Call, tree: Tree, after: u64, limit: u64) -> Result<Log> {
+    async fn log_page(&self, call: Call, tree: Tree, after: u64, limit: u64) -> Result<Log> {
         let query = Query::Log { key: tree_key(tree), after, limit };
         match self.ask(tree.partition(), call, vec![query]).await?.pop() {
             Some(Reply::Log(log)) => Ok(log),

@@ -1,22 +1,26 @@
 //! A user as a whole: the sessions in their order, and their end.
 
+use super::feed::entries;
 use super::lists::{Listing, PAGE};
 use super::record::Stored;
 use super::sessions::public_session;
 use super::settle::record;
 use super::tree::{
-    ARCHIVED, DueKind, LIVE, SESSION, archive_key, below_key, due_key, due_member, feed_key, keys_key,
-    member_tree, session_member, sessions_key, tree_key, user_partition,
+    ARCHIVED, DueKind, LIVE, SESSION, all_key, archive_key, below_key, due_key, due_member, feed_key,
+    keys_key, member_tree, session_member, sessions_key, tree_key, user_partition,
 };
 use super::{Call, Stores};
 use crate::error::{Effect as Applied, Error, Result};
 use crate::id::{Id, Tree};
 use crate::key::{Name, Partition};
-use crate::schema::Session;
-use crate::txn::{Between, Check, Effect, Fields, Outcome, Query, Reply, Txn};
+use crate::schema::{Event, Session};
+use crate::txn::{Between, Check, Effect, Fields, Outcome, Position, Query, Reply, Txn};
 
 /// Sessions that are erased in one transaction.
 const ERASED_AT_ONCE: u64 = 64;
+
+/// Entries of the feed over all users that are looked through together.
+const STRUCK_AT_ONCE: u64 = 500;
 
 /// A range of a user's sessions in the order of their creation; neither end is part of it.
 #[derive(Debug, Clone)]
@@ -178,7 +182,8 @@ impl Stores {
         Ok(format!("{{\"total\":{total},\"active\":{active},\"paused\":{paused},\"completed\":{completed}}}"))
     }
 
-    /// Removes everything of a user: sessions, chains, steps, logs, archives, lists, keys, the feed.
+    /// Removes everything of a user: sessions, chains, steps, logs, archives, lists, keys, the feed, and what the user did from
+    /// the feed over all users.
     ///
     /// *Atomicity*: 64 sessions at a time; one that is created meanwhile is erased as well. *Round trips*: two
     /// for each 64. A call that ends early has erased a part: another one goes on with the rest.
@@ -199,6 +204,7 @@ impl Stores {
                 erase_tree(&mut txn, user, member);
             }
             if found.is_empty() {
+                self.strike_from_all(call, partition, user).await?;
                 // Every member has the score 0: nobody has come since.
                 txn.checks.push(Check::Clear { key: sessions_key(user), below: 1 });
                 txn.effects = [keys_key(user), feed_key(user)].map(|key| Effect::Delete { key }).into();
@@ -207,6 +213,31 @@ impl Stores {
                 && found.is_empty()
             {
                 return Ok(format!("{{\"sessions\":{sessions}}}"));
+            }
+        }
+        Err(Error::timeout(Applied::Unknown))
+    }
+
+    /// Takes what a user did out of the feed over all users, where one is kept.
+    async fn strike_from_all(&self, call: Call, partition: Partition, user: &str) -> Result<()> {
+        let mut at = Position::default();
+        while self.clock.now() < call.deadline {
+            let query = Query::Entries { key: all_key(), after: at, limit: STRUCK_AT_ONCE };
+            let found = entries(self.ask(partition, call, vec![query]).await?.pop())?;
+            let is_of_user = |text: &str| {
+                // What can't be read may be anybody's.
+                serde_json::from_str::<Event>(text).map_or(true, |event| event.user_id == user)
+            };
+            let of_user = found.iter().filter(|entry| is_of_user(&entry.text));
+            let positions: Vec<Position> = of_user.map(|entry| entry.position).collect();
+            if !positions.is_empty() {
+                let mut txn = Txn::new(partition, call.deadline);
+                txn.effects.push(Effect::Strike { key: all_key(), positions });
+                self.backend.run(txn).await?;
+            }
+            match found.last() {
+                Some(last) if found.len() as u64 == STRUCK_AT_ONCE => at = last.position,
+                _ => return Ok(()),
             }
         }
         Err(Error::timeout(Applied::Unknown))
