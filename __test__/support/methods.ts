@@ -35,7 +35,12 @@ export const everyMethod: readonly Method[] = [
   read('getStep', (s, ids, options) => s.getStep(ids.stepId, options)),
   write('updateStep', (s, ids, options) => s.updateStep(ids.stepId, { action: 'changed' }, options)),
   write('heartbeatStep', async (s, ids, options) => {
-    await s.updateStep(ids.stepId, { status: 'in_progress' }, { ...options, leaseSeconds: 3600 })
+    // It needs a lease; whatever is wrong with the call is then the heartbeat's own to tell.
+    try {
+      const { signal } = options ?? {}
+      const leased = { leaseSeconds: 3600, ...(signal && { signal }) }
+      await s.updateStep(ids.stepId, { status: 'in_progress' }, leased)
+    } catch {}
     return s.heartbeatStep(ids.stepId, options)
   }),
   read('listSteps', (s, ids, options) => s.listSteps(ids.chainId, options)),

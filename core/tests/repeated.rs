@@ -105,6 +105,7 @@ async fn a_write_whose_answer_is_lost_has_one_effect() {
             "chain:updated",
             "step:deleted",
             "chain:completed",
+            "chain:archived",
             "custom:x",
             "session:updated",
         ];

@@ -157,7 +157,7 @@ impl Shelf {
                 !self.plain(key, now).is_some_and(|plain| plain.is_pending(group, consumer))
             }
             Check::Last { key, position } => {
-                self.record(key, now).is_some_and(|(record, _)| record.last() == *position)
+                self.record(key, now).map_or(0, |(record, _)| record.last()) == *position
             }
             Check::Due { key, member, by } => {
                 self.index(key, now).and_then(|index| index.score(member)).is_some_and(|score| score <= *by)
