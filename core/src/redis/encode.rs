@@ -6,7 +6,8 @@ use super::commands::{LINE_COMPANIONS, line_command, plain_command};
 use super::ear::payload;
 use super::gather::gather;
 use super::keys::Keys;
-use super::operand::{Operand, Operands, entry, lend, number};
+use super::operand::{Operand, Operands, entry, lend, number, own};
+use super::plainness::{appended, is_plain};
 use super::question::question;
 use super::resp::Requests;
 use crate::command::{Command, Line};
@@ -100,29 +101,6 @@ pub(super) fn encode_with_text(txn: &Txn, keys: &Keys, requests: &mut Requests) 
     script(txn, keys, &[b"EVAL", SCRIPT.as_bytes()], requests).map(drop)
 }
 
-fn is_plain(effects: &[Effect], place: usize) -> bool {
-    let (before, from) = effects.split_at_checked(place).unwrap_or_default();
-    match from.first() {
-        Some(Effect::Slide { .. } | Effect::Hold { .. } | Effect::Move { .. } | Effect::Trim { .. }) => false,
-        Some(Effect::Append { key, keep, .. }) => {
-            let opened =
-                before.iter().any(|other| matches!(other, Effect::Open { key: opened, .. } if opened == key));
-            opened && appended(key, before) < *keep
-        }
-        // Its reply is wanted, and only commands alone are told apart in what EXEC gives back.
-        Some(Effect::Do { command, .. }) => {
-            let alone = effects.iter().all(|effect| matches!(effect, Effect::Do { .. }));
-            alone && plain_command(command).is_some()
-        }
-        _ => true,
-    }
-}
-
-/// How many entries these effects append to a log.
-fn appended(log: &Key, effects: &[Effect]) -> u64 {
-    effects.iter().filter(|effect| matches!(effect, Effect::Append { key, .. } if key == log)).count() as u64
-}
-
 fn command(requests: &mut Requests, name: &str, key: &str, operands: &Operands<'_>) {
     requests.begin(2 + operands.len()).part(name).part(key);
     for operand in operands {
@@ -166,13 +144,14 @@ fn plain_effect<'a>(
             }
         }
         Effect::Announce { feed, origin, position, text } => gather(feed, origin, *position, text, put),
-        // They need a look first: see `is_plain`. What is tried is in `plain.rs`.
         Effect::Strike { key, positions } => {
             for positions in positions.chunks(FIELDS_A_COMMAND) {
-                put("XDEL", key, positions.iter().map(|Position(ms, n)| own(format!("{ms}-{n}"))).collect());
+                let id = |Position(ms, n): &Position| own(format!("{ms}-{n}"));
+                put("XDEL", key, &positions.iter().map(id).collect::<Vec<_>>());
             }
         }
-        Effect::TrimFeed { key, before } => put("XTRIM", key, vec![lend("MINID"), number(before.0)]),
+        Effect::TrimFeed { key, before } => put("XTRIM", key, &[lend("MINID"), number(before.0)]),
+        // They need a look first: see `is_plain`. What is tried is in `plain.rs`.
         Effect::Slide { .. }
         | Effect::Hold { .. }
         | Effect::Move { .. }

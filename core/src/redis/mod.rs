@@ -17,6 +17,7 @@ mod mux;
 mod net;
 mod operand;
 mod plain;
+mod plainness;
 mod question;
 mod resp;
 mod sentinel;
