@@ -110,6 +110,38 @@ it('goes on without its server, and brings it what was written meanwhile', async
   expect(await storage.conflicts()).toEqual([])
 })
 
+it('ends a chain meanwhile, which is archived when the server is back', async () => {
+  const server = await ownServer()
+  const prefix = uniquePrefix()
+  const storage = owned(await openStorage({ backend: 'redis', url: server.url, prefix, logger: quiet }))
+  const session = await storage.createSession('ann', {})
+  const chain = await storage.createChain(session.sessionId, { title: 'chain' })
+  const step = await storage.createStep(chain.chainId, { action: 'act' })
+  await storage.updateStep(step.stepId, { status: 'in_progress' })
+  await storage.getChain(chain.chainId)
+  await lose(storage, server, session.sessionId)
+  const done = await storage.updateStep(step.stepId, { status: 'completed', result: 1 })
+  expect(done).toMatchObject({ status: 'completed', pending: true })
+  expect(await storage.getStep(step.stepId)).toMatchObject({ status: 'completed', result: 1, pending: true })
+  expect(await storage.getChain(chain.chainId)).toMatchObject({ status: 'completed', pending: true })
+  await server.start()
+  await stateIs(storage, 'healthy')
+  const other = owned(new RedisAdapter(server.url, { prefix }))
+  const ended = { status: 'completed', archivedAt: expect.any(Date) }
+  for (const one of [storage, other]) {
+    expect(await one.getChain(chain.chainId)).toMatchObject(ended)
+    expect(await one.listSteps(chain.chainId)).toMatchObject([{ status: 'completed', result: 1 }])
+    expect(await one.listChains(session.sessionId, { archived: 'only' })).toMatchObject([ended])
+  }
+  const { items } = await other.events({ sessionId: session.sessionId })
+  expect(items.map(({ type }) => type).slice(-3)).toEqual([
+    'step:completed',
+    'chain:completed',
+    'chain:archived',
+  ])
+  expect(await storage.conflicts()).toEqual([])
+})
+
 it('writes a conflict down and tells it', async () => {
   const server = await ownServer()
   const prefix = uniquePrefix()

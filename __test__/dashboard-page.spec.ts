@@ -98,6 +98,7 @@ describe('the page', () => {
     await page.goto(backend.url)
     const button = page.getByRole('button', { name: 'Run again' })
     await button.waitFor()
+    await page.locator('.chain').first().waitFor()
     const before = await page.locator('.chain').count()
     await button.click()
     await expect.poll(() => page.locator('.chain').count()).toBe(before + 1)

@@ -1,4 +1,4 @@
-import type { IStorage } from './flowkeep.js'
+import type { IStorage, StorageError } from './flowkeep.js'
 
 type Options = { signal?: AbortSignal; timeoutMs?: number }
 
@@ -35,12 +35,13 @@ export const everyMethod: readonly Method[] = [
   read('getStep', (s, ids, options) => s.getStep(ids.stepId, options)),
   write('updateStep', (s, ids, options) => s.updateStep(ids.stepId, { action: 'changed' }, options)),
   write('heartbeatStep', async (s, ids, options) => {
-    // It needs a lease; whatever is wrong with the call is then the heartbeat's own to tell.
     try {
-      const { signal } = options ?? {}
-      const leased = { leaseSeconds: 3600, ...(signal && { signal }) }
-      await s.updateStep(ids.stepId, { status: 'in_progress' }, leased)
-    } catch {}
+      return await s.heartbeatStep(ids.stepId, options)
+    } catch (error) {
+      if ((error as Partial<StorageError> | undefined)?.code !== 'STORAGE_TRANSITION') throw error
+    }
+    // Nothing was wrong with the call, but the step has no lease yet.
+    await s.updateStep(ids.stepId, { status: 'in_progress' }, { leaseSeconds: 3600 })
     return s.heartbeatStep(ids.stepId, options)
   }),
   read('listSteps', (s, ids, options) => s.listSteps(ids.chainId, options)),

@@ -1,5 +1,6 @@
 // Random programs: calls on one store, the same ones for whoever has the same seed.
 import { type IStorage, StorageError } from './flowkeep.js'
+import { until } from './until.js'
 
 /** What a call gave, without what no two backends share: ids, times. */
 export type Answer = { value: unknown } | { error: string; paths?: unknown }
@@ -274,6 +275,13 @@ function streams(seed: number, name: string): Program {
         ids.push(await streams.add(name, { value, n: `${limit}` }))
         return ids.length
       }
+      const drop = async () => {
+        const dropped = await streams.delete(name)
+        // A stream that is made anew within the same millisecond gives the same ids again.
+        const last = Number(ids.at(-1)?.split('-')[0] ?? 0)
+        await until(() => Date.now() > last, 'ids are new')
+        return dropped
+      }
       return chance.of<() => Promise<unknown>>([
         add,
         add,
@@ -298,7 +306,7 @@ function streams(seed: number, name: string): Program {
             .then((all) => all.map((one) => [placed(one.id), one.consumer, one.deliveries])),
         () => streams.claim(name, group, consumer, id()).then(entries),
         () => streams.deadLetters(name),
-        () => (pick === 0 ? streams.delete(name) : streams.length(name)),
+        () => (pick === 0 ? drop() : streams.length(name)),
       ])
     })(storage)
   }
