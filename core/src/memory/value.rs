@@ -49,7 +49,8 @@ impl Record {
     /// The position of the first entry that the write of this mark appended; any write, where none is given.
     pub fn first_of(&self, mark: Option<Mark>) -> Option<u64> {
         if mark.is_none() {
-            return (!self.log.is_empty()).then_some(1);
+            // Entries go by their age; that there was one does not.
+            return (self.last() > 0).then_some(1);
         }
         let last = self.trimmed + self.log.len() as u64;
         let latest = (0..REMEMBERED).zip(self.log.iter().rev()).skip_while(|(_, (known, _))| *known != mark);
