@@ -29,6 +29,8 @@ async function measure(name, writer, reader, count) {
   /** @type {number[]} */ let delays = []
   const followers = sessions.map(({ sessionId }) => reader.subscribe({ sessionId, after: 'now' }))
   await Promise.all(followers.map((feed) => feed.ready()))
+  // A writer that found nobody listening looks again after 250 ms: until then a new follower hears by looking itself.
+  await sleep(300)
   const reading = followers.map(async (feed) => {
     for await (const item of feed) {
       seen += 1
