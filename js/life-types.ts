@@ -62,6 +62,8 @@ export interface Swept {
   readonly lost: number
   /** Chains that were archived: those that a storage keeps in place for a while (`archiveAfterSeconds`). */
   readonly archived: number
+  /** Chains whose steps were made small in the archive: those that this storage has archived, a second ago or more. */
+  readonly compacted: number
 }
 
 /** What every query takes. */

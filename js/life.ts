@@ -129,8 +129,8 @@ export abstract class LifeBase<T extends Typing = Typing> extends PlainBase {
   }
 
   /**
-   * Does what is due now: notes the end of expired sessions, ends leases that have run out, archives chains whose time has come. A
-   * storage does so by itself, a part every second; any number of them may, each thing is done once.
+   * Does what is due now: notes the end of expired sessions, ends leases that have run out, archives chains whose time has come, and
+   * makes archived ones small. A storage does so by itself, a part every second; any number of them may, each thing is done once.
    */
   sweep(options?: SweepOptions): Promise<Swept> {
     return this.#calls.byId(SWEEP, '', undefined, options, plain, false) as Promise<Swept>

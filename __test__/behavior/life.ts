@@ -132,7 +132,7 @@ export function life(subject: Subject): void {
       expect(expired.map((event) => event.sessionId as string).sort()).toEqual([...ids].sort())
       expect(expired.every((event) => event.userId === userId && event.at instanceof Date)).toBe(true)
       expect(await storage.sessionCounts(userId)).toMatchObject({ total: 0 })
-      expect(await storage.sweep()).toEqual({ expired: 0, lost: 0, archived: 0 })
+      expect(await storage.sweep()).toEqual({ expired: 0, lost: 0, archived: 0, compacted: 0 })
     })
 
     it('is noted by a list as well', async () => {

@@ -3,6 +3,7 @@ import { archive } from './archive.js'
 import { cache } from './cache.js'
 import { chains } from './chains.js'
 import { collections } from './collections.js'
+import { compact } from './compact.js'
 import { concurrency } from './concurrency.js'
 import { errors } from './errors.js'
 import { events } from './events.js'
@@ -50,6 +51,7 @@ export function testStorage(subject: Subject): void {
     expiry(subject)
     life(subject)
     archive(subject)
+    compact(subject)
     leases(subject)
     pruning(subject)
     queries(subject)

@@ -274,6 +274,7 @@ impl Shelf {
     fn take(&mut self, key: Key, fields: &[Name], now: Timestamp) -> Result<Vec<(Name, Arc<str>)>> {
         let record = self.record_mut(key.clone(), now)?;
         let taken = fields.iter().filter_map(|field| record.fields.remove_entry(field)).collect();
+        record.give_room_back();
         if record.is_gone() {
             self.slots.remove(&key);
         }

@@ -13,6 +13,9 @@ use crate::id::Mark;
 use crate::key::Name;
 use crate::txn::{Between, Entry, Fields, Log, Position, REMEMBERED, Until};
 
+/// How many fields' room a record may have for each field that it has.
+const ROOMY: usize = 4;
+
 /// A key's content.
 #[derive(Debug)]
 pub(super) enum Value {
@@ -44,6 +47,13 @@ impl Record {
     /// Whether nothing is left of it.
     pub fn is_gone(&self) -> bool {
         !self.opened && self.fields.is_empty() && self.log.is_empty() && self.trimmed == 0
+    }
+
+    /// Gives back the room of fields that have gone, once most have.
+    pub fn give_room_back(&mut self) {
+        if self.fields.capacity() > ROOMY * self.fields.len() {
+            self.fields.shrink_to_fit();
+        }
     }
 
     /// The position of the first entry that the write of this mark appended; any write, where none is given.

@@ -57,6 +57,6 @@ impl Storage {
 }
 
 fn swept_json(swept: Swept) -> String {
-    let Swept { expired, lost, archived } = swept;
-    format!("{{\"expired\":{expired},\"lost\":{lost},\"archived\":{archived}}}")
+    let Swept { expired, lost, archived, compacted } = swept;
+    format!("{{\"expired\":{expired},\"lost\":{lost},\"archived\":{archived},\"compacted\":{compacted}}}")
 }

@@ -2,11 +2,14 @@
 //!
 //! An archive is one record beside its tree, with a deadline of its own: `c<n>` is a chain and `p<n>` its steps, each a
 //! [`Bundle`] of what lay in the tree; `u` is the user. A chain goes there with the write that ends it, by two moves
-//! within the server: none of its steps has to be known here. It comes back with the write that revives it.
+//! within the server: none of its steps has to be known here. A sweep makes the steps small (`compact.rs`). A chain comes
+//! back with the write that revives it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::chains::{chain_happened, chain_json, step_numbers};
+use super::press::plain;
 use super::record::{Aside, BEFORE_ARCHIVES, Record, Stored};
 use super::rollup::is_terminal;
 use super::settle::{Look, record};
@@ -98,6 +101,18 @@ fn only(bundle: &str) -> Option<(&str, &str)> {
     Bundle(bundle).next()
 }
 
+/// What the bundle of a chain begins with as long as it is of this very version.
+pub(super) fn begins(bundle: &str) -> Option<&str> {
+    // `<name> <bytes>:<stamp> `, and the rest.
+    let (end, _) = bundle.match_indices(' ').nth(1)?;
+    bundle.get(..=end)
+}
+
+/// The steps of an archive's field.
+pub(super) fn archived_steps(chain: Id, text: &str) -> Result<Cow<'_, str>> {
+    plain(text).ok_or_else(|| Error::corrupt(&chain.to_string(), "the steps of its archive are damaged"))
+}
+
 /// The chain of an archive's field.
 pub(super) fn archived_chain(id: Id, bundle: &str) -> Result<Stored<Chain>> {
     let (_, text) = only(bundle).ok_or_else(|| Error::corrupt(&id.to_string(), "its bundle is none"))?;
@@ -120,8 +135,9 @@ impl Stores {
         }
         let Some(bundle) = text(&there, 0) else { return Ok(Whereabouts::Nowhere) };
         let chain = archived_chain(Id::Chain(tree, number), &bundle)?;
-        let begins = only(&bundle).map(|(name, text)| format!("{name} {}:{}", text.len(), chain.prefix()));
+        let begins = begins(&bundle).map(ToOwned::to_owned);
         let steps = text(&there, 1).unwrap_or_default();
+        let steps = archived_steps(Id::Chain(tree, number), &steps)?;
         let steps = Bundle(&steps).filter_map(|(name, text)| Some((step_of_field(name)?.1, Arc::from(text))));
         let (session, steps, begins) =
             (text(&here, 1).is_some(), steps.collect(), begins.unwrap_or_default());
@@ -164,6 +180,7 @@ impl Stores {
         let steps: Vec<Name> = step_numbers(&stored.aside).map(|step| step_field(number, step)).collect();
         if !steps.is_empty() {
             bundle(steps, steps_field(number));
+            self.plan_compact(tree, number, now);
         }
         let (key, field) = (to.clone(), OWNER.into());
         txn.effects.push(Effect::Put { key, field, text: user.as_str().into() });

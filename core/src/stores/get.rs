@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
+use super::archive::archived_steps;
 use super::fits::fits;
 use super::record::{Head, Record, Stored};
 use super::told::{Seen, Tag, UNCHANGED, fingerprint, tagged};
@@ -115,6 +116,7 @@ impl Stores {
             return self.found::<R>(id, field, Some(text), tree.until, known.as_ref());
         }
         let bundle = text(archive.texts).unwrap_or_default();
+        let bundle = archived_steps(id, &bundle)?;
         let text = Bundle(&bundle).find(|(name, _)| name == field).map(|(_, text)| Arc::from(text));
         self.found::<R>(id, field, text, archive.until, known.as_ref())
     }

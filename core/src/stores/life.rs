@@ -1,8 +1,6 @@
 //! What ends or becomes due by itself: found by a bounded sweep that every instance may make, done once.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::archive::OWNER;
 use super::event_text::Happened;
@@ -27,56 +25,6 @@ const LOOKS: u32 = 8;
 /// Partitions that are asked together.
 const PARTITIONS_AT_ONCE: u16 = 32;
 
-/// Partitions where this instance expects something to become due; beyond, it is found when their turn comes.
-const EXPECTED: usize = 4_096;
-
-/// Where this instance's sweep goes on. Instances begin at different places.
-#[derive(Debug)]
-pub(super) struct Sweeper {
-    turn: AtomicU32,
-    /// Where what this instance wrote becomes due, by the time: looked at without waiting for its turn.
-    expected: Mutex<BTreeSet<(Timestamp, u16)>>,
-}
-
-impl Sweeper {
-    pub fn beginning_at(random: u64) -> Self {
-        let turn = AtomicU32::new((random % u64::from(PARTITIONS)) as u32);
-        Self { turn, expected: Mutex::default() }
-    }
-
-    fn expected(&self) -> MutexGuard<'_, BTreeSet<(Timestamp, u16)>> {
-        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Something becomes due there at this time.
-    pub fn expect(&self, at: Timestamp, partition: Partition) {
-        let mut expected = self.expected();
-        expected.insert((at, partition.number()));
-        if expected.len() > EXPECTED {
-            expected.pop_last();
-        }
-    }
-
-    /// So many partitions: first those that are expected to have something due, then those whose turn it is.
-    fn next(&self, some: u16, now: Timestamp) -> Vec<Partition> {
-        let mut numbers = BTreeSet::new();
-        let mut expected = self.expected();
-        while numbers.len() < usize::from(some)
-            && let Some((at, number)) = expected.first().copied()
-            && at <= now
-        {
-            expected.pop_first();
-            numbers.insert(number);
-        }
-        drop(expected);
-        while numbers.len() < usize::from(some) {
-            let number = self.turn.fetch_add(1, Ordering::Relaxed) % u32::from(PARTITIONS);
-            numbers.insert(number as u16);
-        }
-        numbers.into_iter().map(Partition::from_number).collect()
-    }
-}
-
 /// What a sweep has done.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Swept {
@@ -86,6 +34,8 @@ pub struct Swept {
     pub lost: u64,
     /// Chains that were archived some time after their end.
     pub archived: u64,
+    /// Chains whose steps were made small in the archive.
+    pub compacted: u64,
 }
 
 /// What is due of a user.
@@ -123,7 +73,7 @@ impl Seen {
 
 impl Stores {
     /// Does what is due in the next `partitions` partitions: notes the end of expired sessions, ends leases that have run out,
-    /// archives chains whose time has come.
+    /// archives chains whose time has come. Makes small what this instance has archived.
     ///
     /// Any number of instances may sweep at once: each thing is done once. *Round trips*: one for each 32
     /// partitions, and some for each partition where something is due.
@@ -162,6 +112,7 @@ impl Stores {
                 }
             }
         }
+        swept.compacted = self.compact(call).await?;
         Ok(swept)
     }
 
@@ -245,11 +196,14 @@ impl Stores {
         };
         // All leave before the first answer is awaited.
         let gone = seen.iter().filter(|seen| seen.is_over());
-        let runs: Vec<_> = gone.map(|seen| (seen.due.kind, self.backend.run(plan(seen)))).collect();
+        let runs: Vec<_> = gone.map(|seen| (seen, self.backend.run(plan(seen)))).collect();
         let mut ended = 0;
-        for (kind, run) in runs {
+        for (seen, run) in runs {
             let committed = matches!(run.await?, Outcome::Committed(_));
-            ended += u64::from(committed && kind == DueKind::Session);
+            if committed && seen.due.kind == DueKind::Session {
+                ended += 1;
+                self.expect_to_compact(call, seen.due.tree, seen.archive.is_some()).await?;
+            }
         }
         Ok(ended)
     }

@@ -9,6 +9,7 @@ mod caches;
 mod chain_update;
 mod chains;
 mod collections;
+mod compact;
 mod cursor;
 mod drawer;
 mod event_text;
@@ -30,6 +31,7 @@ mod lists;
 mod marked;
 mod mask;
 mod plain;
+mod press;
 mod prune;
 mod query;
 mod queues;
@@ -43,6 +45,7 @@ mod settle;
 mod step_update;
 mod steps;
 mod streams;
+mod sweeper;
 mod tables;
 mod told;
 mod tree;
@@ -80,7 +83,7 @@ use crate::timer::Timers;
 use crate::txn::{Outcome, Query, Reply, Txn};
 
 use bases::Bases;
-use life::Sweeper;
+use sweeper::Sweeper;
 
 /// What every call brings.
 #[derive(Debug, Clone, Copy)]

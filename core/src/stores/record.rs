@@ -1,9 +1,9 @@
-//! How a record is stored: `<stamp> <schema> <operations> <length><aside><body>`.
+//! How a record is stored: `<stamp> <schema> - <length><aside><body>`.
 //!
 //! The stamp, `<version>.<operation>`, comes first, so that a check compares a prefix and nothing has to
-//! be parsed by the server. Behind it the version of this format, the operations before the last (so
-//! that a repeated write finds its own), the aside (what the store needs beside the record) and the
-//! record's body: JSON without what its place already tells (ids, version, deadline).
+//! be parsed by the server. Behind it the version of this format, a word that is read over (a repeated write is known
+//! by its log, see [`crate::txn`]), the aside (what the store needs beside the record) and the record's body: JSON
+//! without what its place already tells (ids, version, deadline).
 
 use std::fmt::Display;
 use std::ops::Range;
@@ -27,9 +27,6 @@ pub const SCHEMA_VERSION: u32 = 2;
 
 /// The first version, which knew neither archives nor leases.
 pub(super) const BEFORE_ARCHIVES: u32 = 1;
-
-/// How many operations before the last one a record remembers.
-const OPERATIONS_KEPT: usize = 7;
 
 /// Room for a stored text's version, operation and the like.
 const ROOM_FOR_HEAD: usize = 64;
@@ -212,7 +209,6 @@ pub(super) struct Stored<R> {
     pub version: u64,
     /// Version and operation: no two writes have the same.
     pub stamp: String,
-    operations: String,
     pub aside: Aside,
     pub record: R,
     /// The record's body as it is stored.
@@ -226,32 +222,20 @@ impl<R: Record> Stored<R> {
         let head = Head::read(&id, text)?;
         let aside = head.aside(&id)?;
         let record = parse(&id, head.body)?;
-        Ok(Self {
-            version: head.version,
-            stamp: head.stamp.into(),
-            operations: head.operations.into(),
-            aside,
-            record,
-            json: head.body.into(),
-        })
+        Ok(Self { version: head.version, stamp: head.stamp.into(), aside, record, json: head.body.into() })
     }
 
     /// The first version of a record, whose body this is, by `operation`.
     pub fn first(operation: &str, body: &Body, record: R, aside: Aside) -> Self {
         let json = body.json();
-        Self { version: 1, stamp: format!("1.{operation}"), operations: String::new(), aside, record, json }
+        Self { version: 1, stamp: format!("1.{operation}"), aside, record, json }
     }
 
     /// The next version of this record, whose body this is, by `operation`.
     pub fn next(&self, operation: &str, body: &Body, record: R, aside: Aside) -> Self {
-        let last = self.stamp.split_once('.').map(|(_, operation)| operation);
-        let known = last
-            .into_iter()
-            .chain(self.operations.split(',').filter(|known| !known.is_empty() && *known != "-"));
-        let operations = known.take(OPERATIONS_KEPT).collect::<Vec<_>>().join(",");
         let version = self.version + 1;
         let json = body.json();
-        Self { version, stamp: format!("{version}.{operation}"), operations, aside, record, json }
+        Self { version, stamp: format!("{version}.{operation}"), aside, record, json }
     }
 
     /// The stored text, in the form of this version.
@@ -261,15 +245,11 @@ impl<R: Record> Stored<R> {
         } else {
             serde_json::to_string(&self.aside).unwrap_or_default()
         };
-        let operations = if self.operations.is_empty() { "-" } else { &self.operations };
-        let mut text =
-            String::with_capacity(self.json.len() + aside.len() + operations.len() + ROOM_FOR_HEAD);
+        let mut text = String::with_capacity(self.json.len() + aside.len() + ROOM_FOR_HEAD);
         text.push_str(&self.stamp);
         text.push(' ');
         push_number(&mut text, u64::from(schema));
-        text.push(' ');
-        text.push_str(operations);
-        text.push(' ');
+        text.push_str(" - ");
         push_number(&mut text, aside.len() as u64);
         text.push(':');
         text.push_str(&aside);
@@ -298,7 +278,6 @@ impl<R: Record> Stored<R> {
 pub(super) struct Head<'a> {
     pub version: u64,
     pub stamp: &'a str,
-    operations: &'a str,
     aside: &'a str,
     pub body: &'a str,
 }
@@ -308,7 +287,7 @@ impl<'a> Head<'a> {
         let corrupt = || Error::corrupt(&id.to_string(), "its head is not one of ours");
         let mut parts = text.splitn(4, ' ');
         let mut part = || parts.next().ok_or_else(corrupt);
-        let (stamp, schema, operations, rest) = (part()?, part()?, part()?, part()?);
+        let (stamp, schema, _, rest) = (part()?, part()?, part()?, part()?);
         let version =
             stamp.split_once('.').and_then(|(version, _)| version.parse().ok()).ok_or_else(corrupt)?;
         match schema.parse::<u32>() {
@@ -324,7 +303,7 @@ impl<'a> Head<'a> {
         let (length, rest) = rest.split_once(':').ok_or_else(corrupt)?;
         let length = length.parse().map_err(|_| corrupt())?;
         let (aside, body) = rest.split_at_checked(length).ok_or_else(corrupt)?;
-        Ok(Self { version, stamp, operations, aside, body })
+        Ok(Self { version, stamp, aside, body })
     }
 
     pub fn aside(&self, id: &impl Display) -> Result<Aside> {
