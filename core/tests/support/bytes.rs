@@ -107,7 +107,8 @@ impl Stand {
             while let more @ 1.. = self.call("sweep", "", "").await["compacted"].as_u64().unwrap() {
                 compacted += more;
             }
-            assert!(plot.steps == 0 || compacted == plot.sessions as u64, "{compacted} were made small");
+            // One step alone does not repeat itself.
+            assert!(plot.steps < 2 || compacted == plot.sessions as u64, "{compacted} were made small");
         }
         // The user's feed is the same at every stage but for its length.
         let mut txn = Txn::new(Partition::of(USER), self.clock.now().plus_ms(60_000));
@@ -144,7 +145,7 @@ pub fn in_memory(stage: Stage, plot: Plot) -> u64 {
     let memory = Arc::new(Memory::new(Arc::clone(&clock) as _));
     let stand = Stand::new(memory, clock, stage);
     let counted = allocation_counter::measure(|| {
-        poll_now(pin!(stand.plant(stage, plot))).expect("memory never waits");
+        poll_now(pin!(stand.plant(stage, plot))).unwrap();
     });
     u64::try_from(counted.bytes_current).unwrap()
 }
