@@ -2,7 +2,8 @@
 // call. 5,000 programs in CI; FLOWKEEP_SEED plays one run again.
 import { afterAll, describe, expect, it } from 'vitest'
 import { MemoryStorage, RedisAdapter } from './support/flowkeep.js'
-import { type Answer, programs, type Store } from './support/programs.js'
+import { programs, type Store } from './support/programs.js'
+import type { Answer } from './support/random.js'
 import { redisUrl, uniquePrefix } from './support/redis.js'
 
 const seed = Number(process.env.FLOWKEEP_SEED ?? Math.floor(Math.random() * 2 ** 31))
