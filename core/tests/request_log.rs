@@ -270,3 +270,125 @@ async fn an_index_that_was_lost_is_made_again() {
         assert_eq!(again, json!({ "records": 500, "mended": 0 }), "{name}");
     }
 }
+
+/// Lets others come in between any two steps, also where memory would answer at once.
+struct Yielding(Arc<dyn Backend>);
+
+impl Backend for Yielding {
+    fn run(&self, txn: Txn) -> Run<Result<Outcome>> {
+        let inner = Arc::clone(&self.0);
+        Run::later(async move {
+            tokio::task::yield_now().await;
+            inner.run(txn).await
+        })
+    }
+
+    fn wait(&self, wait: Wait) -> Run<Result<bool>> {
+        self.0.wait(wait)
+    }
+
+    fn subscribe(&self, topic: Topic) -> Subscription {
+        self.0.subscribe(topic)
+    }
+
+    fn info(&self) -> Info {
+        Info { immediate: false, ..self.0.info() }
+    }
+}
+
+/// The ids that a search finds, page by page.
+async fn search_all(storage: &Arc<Storage>, query: Value) -> Vec<String> {
+    let (mut found, mut query) = (Vec::new(), query);
+    loop {
+        let page = call(storage, "requestLog.search", &query).await;
+        let items = page["items"].as_array().unwrap();
+        found.extend(items.iter().map(|item| item["id"].as_str().unwrap().to_owned()));
+        if page["cursor"].is_null() {
+            return found;
+        }
+        query["cursor"] = page["cursor"].clone();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rebuild_among_writers_loses_nothing_and_doubles_nothing() {
+    const EARLIER: usize = 300;
+    const WRITERS: usize = 4;
+    const AT_MOST: usize = 600;
+    const REBUILDS: usize = 3;
+    for (name, backend) in support::backends().await {
+        let storage = support::storage(Arc::new(Yielding(Arc::clone(&backend))), "{}");
+        let began = SystemClock.now();
+        // All of them in the same few hours, so that writers and rebuilds meet.
+        let at = move |n: usize| Timestamp(began.0 - (n as u64 * 61_000) % (4 * HOUR_MS));
+        let mut earlier = Vec::new();
+        for n in 0..EARLIER {
+            let logged = call(&storage, "requestLog.record", &request(n, at(n))).await;
+            earlier.push(logged["id"].as_str().unwrap().to_owned());
+        }
+        let mut txn = Txn::new(Partition::of("requestLog"), SystemClock.now().plus_ms(20_000));
+        for hour in (began.0 / HOUR_MS - 4)..=began.0 / HOUR_MS {
+            let key = Key::new(Space("li"), format!("{hour}/mPOST"));
+            txn.effects.push(Effect::Try { key, command: Command::Delete });
+            let stray = vec![(Score(0.0), format!("req_{:013}stray", hour * HOUR_MS).as_bytes().into())];
+            let key = Key::new(Space("li"), format!("{hour}/ha.example"));
+            txn.effects.push(Effect::Try { key, command: Command::SortedAdd(stray) });
+        }
+        backend.run(txn).await.unwrap();
+        let rebuilt = Arc::new(AtomicU64::new(0));
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let (storage, rebuilt) = (Arc::clone(&storage), Arc::clone(&rebuilt));
+                tokio::spawn(async move {
+                    let mut made = Vec::new();
+                    // For as long as somebody rebuilds.
+                    while made.len() < AT_MOST && rebuilt.load(Ordering::SeqCst) < 2 {
+                        let n = made.len();
+                        let n = EARLIER + n * WRITERS + writer;
+                        let logged = call(&storage, "requestLog.record", &request(n, at(n))).await;
+                        made.push(logged["id"].as_str().unwrap().to_owned());
+                    }
+                    made
+                })
+            })
+            .collect();
+        // Two of them at once, again and again.
+        let rebuilds = async || {
+            for _ in 0..REBUILDS {
+                call(&storage, "requestLog.rebuild", &json!({})).await;
+                let found = search_all(&storage, json!({ "limit": 1_000 })).await;
+                assert!(earlier.iter().all(|id| found.contains(id)), "{name}: lost meanwhile");
+                assert!(found.windows(2).all(|pair| pair[0] > pair[1]), "{name}: twice, or out of order");
+            }
+            rebuilt.fetch_add(1, Ordering::SeqCst);
+        };
+        tokio::join!(rebuilds(), rebuilds());
+        let mut all = earlier.clone();
+        for writer in writers {
+            all.extend(writer.await.unwrap());
+        }
+        println!("{name}: {} rebuilds among {} writes", 2 * REBUILDS, all.len() - EARLIER);
+        assert!(all.len() > EARLIER + WRITERS * REBUILDS, "{name}: nobody wrote meanwhile");
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        assert_eq!(search_all(&storage, json!({ "limit": 1_000 })).await, all, "{name}");
+        // Each filter finds what it should, once.
+        let kinds = [("method", ["POST", "GET"]), ("host", ["a.example", "b.example"])];
+        for (field, values) in kinds {
+            let mut found = Vec::new();
+            for value in values {
+                found.extend(search_all(&storage, json!({ field: value, "limit": 1_000 })).await);
+            }
+            found.sort_unstable_by(|a, b| b.cmp(a));
+            assert_eq!(found, all, "{name}: by {field}");
+        }
+        let again = call(&storage, "requestLog.rebuild", &json!({})).await;
+        assert_eq!(again, json!({ "records": all.len(), "mended": 0 }), "{name}");
+        // What was counted was counted by who wrote.
+        let span =
+            json!({ "since": Timestamp(began.0 - 5 * HOUR_MS).to_string(), "until": began.to_string() });
+        let hours = call(&storage, "requestLog.hourly", &span).await;
+        let counted: u64 =
+            hours.as_array().unwrap().iter().map(|hour| hour["requests"].as_u64().unwrap()).sum();
+        assert_eq!(counted as usize, all.len(), "{name}");
+    }
+}
