@@ -3,6 +3,7 @@ import { Certificates } from './certificates.mjs'
 import { OAuth } from './oauth.mjs'
 import { Ports } from './ports.mjs'
 import { Proxies } from './proxies.mjs'
+import { Requests } from './requests.mjs'
 import { Routes } from './routes.mjs'
 import { Services } from './services.mjs'
 import { Tokens } from './tokens.mjs'
@@ -19,6 +20,7 @@ export function openRegistry(storage) {
     oauth: new OAuth(storage),
     tokens: new Tokens(storage),
     workflow: new Workflow(storage),
+    requests: new Requests(storage),
     /** Protected resources, by their URI. @type {import('flowkeep').Collection<Resource>} */
     resources: storage.collection('resources', { id: 'uri', sets: ['scopes'] }),
   }
