@@ -285,90 +285,96 @@ describe.each(Object.entries(kinds))('the workflow of a registry on %s', (_, ope
     expect(errors).toHaveLength(1)
     expect(await workflow.given()).toEqual([])
   })
+})
 
-  describe('requests', () => {
-    const began = Date.now() - 10 * 60_000
-    const request = (n: number, more: object) => ({
-      ip: '192.0.2.1',
-      host: 'a.example',
-      method: 'GET',
-      path: '/',
-      status: 200,
-      durationMs: 5,
-      at: new Date(began + n * 1_000),
-      ...more,
-    })
-    const noted = async () => {
-      const { requests } = fresh()
-      const all = [
-        await requests.note(request(0, { user: 'ada', path: '/users/7' })),
-        await requests.note(request(1, { ip: '::1', status: 404, path: '/users/8' })),
-        await requests.note(request(2, { host: 'b.example', durationMs: 1_001, user: 'bob' })),
-        await requests.note(request(3, { method: 'POST', status: 503, path: '/users/7', durationMs: 9_000 })),
-      ]
-      return { requests, all }
+describe.each(Object.entries(kinds))('the requests of a registry on %s', (_, open) => {
+  const fresh = () => {
+    const storage = open()
+    storages.push(storage)
+    return openRegistry(storage).requests
+  }
+  const began = Date.now() - 10 * 60_000
+  const request = (n: number, more: object) => ({
+    ip: '192.0.2.1',
+    host: 'a.example',
+    method: 'GET',
+    path: '/',
+    status: 200,
+    durationMs: 5,
+    at: new Date(began + n * 1_000),
+    ...more,
+  })
+  const noted = async () => {
+    const requests = fresh()
+    const all = [
+      await requests.note(request(0, { user: 'ada', path: '/users/7' })),
+      await requests.note(request(1, { ip: '::1', status: 404, path: '/users/8' })),
+      await requests.note(request(2, { host: 'b.example', durationMs: 1_001, user: 'bob' })),
+      await requests.note(request(3, { method: 'POST', status: 503, path: '/users/7', durationMs: 9_000 })),
+    ]
+    return { requests, all }
+  }
+
+  it('are found by who asked, for what and how it went, the latest first', async () => {
+    const { requests, all } = await noted()
+    const of = (...places: number[]) => ({ items: places.map((n) => all[n]), cursor: null })
+    expect(await requests.ofClient('192.0.2.1')).toEqual(of(3, 2, 0))
+    expect(await requests.ofHost('b.example')).toEqual(of(2))
+    expect(await requests.ofUser('ada')).toEqual(of(0))
+    expect(await requests.withStatus(404)).toEqual(of(1))
+    expect(await requests.errors()).toEqual(of(3, 1))
+    expect(await requests.slow()).toEqual(of(3, 2))
+    expect(await requests.ofPath('GET', '/users/*')).toEqual(of(1, 0))
+    expect(await requests.ofPath('POST', '/users/7')).toEqual(of(3))
+    expect(await requests.ofUser('nobody')).toEqual(of())
+  })
+
+  it('are filtered before a page is cut', async () => {
+    const { requests, all } = await noted()
+    const first = await requests.errors({ limit: 1 })
+    expect(first.items).toEqual([all[3]])
+    const second = await requests.errors({ limit: 1, cursor: first.cursor ?? '' })
+    expect(second.items).toEqual([all[1]])
+  })
+
+  it('of one client within a millisecond are all kept', async () => {
+    const requests = fresh()
+    const same = await Promise.all(Array.from({ length: 20 }, () => requests.note(request(0, {}))))
+    expect(new Set(same.map(({ id }) => id)).size).toBe(20)
+    expect((await requests.ofClient('192.0.2.1')).items).toHaveLength(20)
+  })
+
+  it('are counted by the hour: all, errors, and the clients of a host', async () => {
+    const { requests, all } = await noted()
+    const span = { since: new Date(began), until: new Date(began + 3_000) }
+    const hours = await requests.byHour('a.example', span)
+    // Ten minutes ago another hour may have begun between two of them.
+    const expected = new Map<string, object>()
+    for (const name of new Set(all.map(({ at }) => hourName(at)))) {
+      const within = all.filter(({ at }) => hourName(at) === name)
+      const visitors = within.filter(({ host }) => host === 'a.example').map(({ ip }) => ip)
+      const errors = within.filter(({ status }) => status >= 400)
+      expected.set(name, {
+        requests: within.length,
+        errors: errors.length,
+        visitors: new Set(visitors).size,
+      })
     }
+    expect(hours).toEqual(expected)
+    expect([...hours.keys()][0]).toMatch(/^\d{8}:\d\d$/)
+  })
 
-    it('are found by who asked, for what and how it went, the latest first', async () => {
-      const { requests, all } = await noted()
-      const of = (...places: number[]) => ({ items: places.map((n) => all[n]), cursor: null })
-      expect(await requests.ofClient('192.0.2.1')).toEqual(of(3, 2, 0))
-      expect(await requests.ofHost('b.example')).toEqual(of(2))
-      expect(await requests.ofUser('ada')).toEqual(of(0))
-      expect(await requests.withStatus(404)).toEqual(of(1))
-      expect(await requests.errors()).toEqual(of(3, 1))
-      expect(await requests.slow()).toEqual(of(3, 2))
-      expect(await requests.ofPath('GET', '/users/*')).toEqual(of(1, 0))
-      expect(await requests.ofPath('POST', '/users/7')).toEqual(of(3))
-      expect(await requests.ofUser('nobody')).toEqual(of())
-    })
-
-    it('are filtered before a page is cut', async () => {
-      const { requests, all } = await noted()
-      const first = await requests.errors({ limit: 1 })
-      expect(first.items).toEqual([all[3]])
-      const second = await requests.errors({ limit: 1, cursor: first.cursor ?? '' })
-      expect(second.items).toEqual([all[1]])
-    })
-
-    it('of one client within a millisecond are all kept', async () => {
-      const { requests } = fresh()
-      const same = await Promise.all(Array.from({ length: 20 }, () => requests.note(request(0, {}))))
-      expect(new Set(same.map(({ id }) => id)).size).toBe(20)
-      expect((await requests.ofClient('192.0.2.1')).items).toHaveLength(20)
-    })
-
-    it('are counted by the hour: all, errors, and the clients of a host', async () => {
-      const { requests, all } = await noted()
-      const span = { since: new Date(began), until: new Date(began + 3_000) }
-      const hours = await requests.byHour('a.example', span)
-      const name = hourName(new Date(began))
-      expect(name).toMatch(/^\d{8}:\d\d$/)
-      expect([...hours.keys()][0]).toBe(name)
-      const sum = { requests: 0, errors: 0, visitors: 0 }
-      for (const counts of hours.values()) {
-        sum.requests += counts.requests
-        sum.errors += counts.errors
-        sum.visitors = Math.max(sum.visitors, counts.visitors ?? 0)
-      }
-      // Ten minutes ago another hour may have begun between two of them.
-      const split = new Set(all.map(({ at }) => hourName(at))).size > 1
-      expect(sum).toMatchObject({ requests: 4, errors: 2 })
-      expect(sum.visitors).toBe(split ? sum.visitors : 2)
-    })
-
-    it('are told as they happen', async () => {
-      const { requests } = fresh()
-      const controller = new AbortController()
-      const live = requests.live(controller.signal)
-      const first = live.next()
-      // The place is fixed by the first question, which has been asked.
-      await requests.byHour('a.example')
-      const one = await requests.note(request(0, {}))
-      expect((await first).value).toEqual(one)
-      controller.abort(new Error('enough'))
-      await expect(live.next()).rejects.toThrow('enough')
-    })
+  it('are told as they happen', async () => {
+    const requests = fresh()
+    const controller = new AbortController()
+    const live = requests.live(controller.signal)
+    const first = live.next()
+    // The place is fixed by the first question, which has been asked.
+    await requests.byHour('a.example')
+    const one = await requests.note(request(0, {}))
+    expect((await first).value).toEqual(one)
+    controller.abort(new Error('enough'))
+    await expect(live.next()).rejects.toThrow('enough')
   })
 })
 
