@@ -1,8 +1,11 @@
-// Followers while the server under them changes: a failover behind sentinels, in a Cluster, and with pub/sub blocked.
+// Followers while the server under them changes: a restart, a failover behind sentinels, in a Cluster, and with pub/sub blocked;
+// and one that reads slowly.
 import { afterEach, describe, expect, it } from 'vitest'
 import { eventually, startCluster, startSentinel } from '../scripts/topologies.mjs'
 import { type Event, type FeedItem, RedisAdapter, type Subscription } from './support/flowkeep.js'
+import { TcpProxy } from './support/proxy.js'
 import { rawClient, redisUrl, uniquePrefix } from './support/redis.js'
+import { OwnServer } from './support/server.js'
 import { until } from './support/until.js'
 
 const open: { close(): Promise<void> }[] = []
@@ -88,6 +91,47 @@ async function followThrough(url: string, change: () => Promise<void>, paused = 
 }
 
 describe('a feed', () => {
+  it('goes on across a restart of the server', { timeout: 120_000 }, async () => {
+    const server = await OwnServer.start()
+    servers.push({ stop: () => server.dispose() })
+    await followThrough(server.url, async () => {
+      await server.kill()
+      await server.start()
+    })
+  })
+
+  it('that is read slowly fetches what is read, and misses nothing', { timeout: 60_000 }, async () => {
+    const events = 1_200
+    const large = 'x'.repeat(20_000)
+    const server = await OwnServer.start()
+    servers.push({ stop: () => server.dispose() })
+    const proxy = await TcpProxy.start(server.port)
+    servers.push({ stop: () => proxy.dispose() })
+    const prefix = uniquePrefix()
+    const [writer, reader] = [storageAt(server.url, prefix), storageAt(proxy.url, prefix)]
+    const { sessionId, userId } = await writer.createSession('ada', {})
+    const feeds = [reader.subscribe({ sessionId }), reader.subscribe({ userId })]
+    for (const feed of feeds) expect((await feed.next()).value).toMatchObject({ type: 'session:created' })
+    const before = proxy.brought
+    for (let from = 0; from < events; from += 100) {
+      const some = Array.from({ length: 100 }, (_, n) => ({ n: from + n, large }))
+      await Promise.all(some.map((data) => writer.appendEvent(sessionId, { type: 'custom:n', data })))
+    }
+    // 24 MB are there for each of the two. Nobody has asked for more than one event.
+    expect(await reader.getSession(sessionId)).not.toBeNull()
+    expect(proxy.brought - before).toBeLessThan(events * large.length)
+    const numbers = Array.from({ length: events }, (_, n) => n)
+    for (const feed of feeds) {
+      const seen: unknown[] = []
+      for await (const item of feed) {
+        seen.push((item as Event).data.n)
+        if (seen.length === events) break
+      }
+      expect(seen).toEqual(numbers)
+    }
+    expect(proxy.brought - before).toBeGreaterThan(2 * events * large.length)
+  })
+
   it('goes on across a failover behind sentinels', { timeout: 120_000 }, async () => {
     const group = await startSentinel()
     servers.push(group)

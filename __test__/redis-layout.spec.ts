@@ -152,6 +152,16 @@ describe('the life of the keys', () => {
       for (const pttl of await lives(own)) expect(Math.abs(pttl - left)).toBeLessThan(2000)
     }))
 
+  it('of what is archived is seven days, whatever the life of its session is', () =>
+    withStorage({ sessionTtlSeconds: 500 }, async ({ storage, keys }) => {
+      const fixture = new Fixture(storage)
+      const chain = await fixture.chainOf(['completed'])
+      const [archive, ...more] = (await keys()).filter((key) => /\}:a:/.test(key))
+      expect(more).toEqual([])
+      const left = existing(chain.archivedAt).getTime() + 7 * 86_400_000 - Date.now()
+      expect(Math.abs((await client.pttl(existing(archive))) - left)).toBeLessThan(20_000)
+    }))
+
   it('is the same for the whole tree after a write to its last leaf', () =>
     withStorage({ sessionTtlSeconds: 500 }, async ({ fixture, keys }) => {
       const step = await fixture.step()

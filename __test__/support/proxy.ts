@@ -71,6 +71,7 @@ class Line {
       return
     }
     this.passed += slice.length
+    if (this.replies) this.proxy.brought += slice.length
     this.to.write(slice)
     // Otherwise the system would glue small pieces together again.
     if (sliceBytes) await new Promise(setImmediate)
@@ -91,6 +92,8 @@ export class TcpProxy {
   connections = 0
   /** Replies lost so far. */
   lost = 0
+  /** Bytes of replies that got through. */
+  brought = 0
   private readonly sockets = new Set<Socket>()
   private seed: number
 
