@@ -55,6 +55,7 @@ it(
   LONG,
 )
 
+// Pushes, increments and additions to streams: see `counted.spec.ts`.
 it(
   'lost answers: every effect is there exactly once',
   async () => {

@@ -251,7 +251,41 @@ impl Data {
     }
 }
 
+/// What doing a command twice in a row comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeats {
+    /// What doing it once does, and the same answer.
+    Alike,
+    /// What doing it once does; but the answer tells what was new, which the second time nothing is.
+    Told,
+    /// More than doing it once: it is done by name, see [`crate::txn::Noted`].
+    Noted,
+    /// It gives out what is there now: nobody may do it for whoever did not hear of the first time.
+    Never,
+}
+
 impl Command {
+    /// What doing it twice comes to.
+    #[must_use]
+    pub fn repeats(&self) -> Repeats {
+        use Streaming as S;
+        match self {
+            Self::Increase(_)
+            | Self::HashIncrease(..)
+            | Self::SortedIncrease(..)
+            | Self::Set { when: When::Absent | When::Present, .. }
+            | Self::Line(Line::Put { .. } | Line::Revive { .. })
+            | Self::Stream(S::Add { .. }) => Repeats::Noted,
+            Self::Stream(S::GroupRead { .. } | S::Claim { .. }) => Repeats::Never,
+            Self::Set { when: When::Always, .. }
+            | Self::Replace(_)
+            | Self::SketchAdd(_)
+            | Self::Line(Line::Take { .. } | Line::Extend { .. }) => Repeats::Alike,
+            command if command.writes() => Repeats::Told,
+            _ => Repeats::Alike,
+        }
+    }
+
     /// A text that is set whatever was there.
     #[must_use]
     pub fn set(text: &str, until: Until) -> Self {

@@ -94,6 +94,39 @@ impl fmt::Debug for Mark {
     }
 }
 
+/// What tells a write that no log remembers from every other: 80 random bits as 16 characters. Its answer is kept under
+/// this name for a while, so that a repeat whose first answer was lost is known again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Note([u8; NOTE_LEN]);
+
+/// Characters of a [`Note`].
+pub const NOTE_LEN: usize = 2 * MARK_LEN;
+
+impl Note {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        read_base32(text)?;
+        Some(Self(text.as_bytes().try_into().ok()?))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Its first half: what a log remembers of what became of this write.
+    #[must_use]
+    pub fn mark(&self) -> Option<Mark> {
+        self.as_str().get(..MARK_LEN).and_then(Mark::parse)
+    }
+}
+
+impl fmt::Debug for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// The unit that one session's records live in, named by the 20 characters that all their ids share.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tree([u8; TREE_LEN]);
@@ -225,6 +258,15 @@ pub trait Ids: Send + Sync {
     /// The mark of a new write.
     fn mark(&self) -> Mark {
         Mark::new(self.random())
+    }
+
+    /// What a new write that no log remembers is known by.
+    fn note(&self) -> Note {
+        let mut text = [b'0'; NOTE_LEN];
+        for half in text.chunks_mut(MARK_LEN) {
+            half.copy_from_slice(&self.mark().0);
+        }
+        Note(text)
     }
 
     /// An operation's id: 8 characters. It tells two writes of one record version apart.

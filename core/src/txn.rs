@@ -6,13 +6,14 @@
 //! that the caller sees what is there.
 //!
 //! A transaction may be run again when its answer was lost. One that appends to a log carries a [`Mark`], and
-//! the log remembers it: run again as `repeated`, it is not applied twice but answered anew.
+//! the log remembers it: run again as `repeated`, it is not applied twice but answered anew. One that no log remembers may
+//! carry a [`Noted`] instead: its answer is kept beside what it changes, for a while.
 
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::command::{Bytes, Command, Data};
-use crate::id::Mark;
+use crate::command::{Bytes, Command, Data, Repeats};
+use crate::id::{Mark, Note};
 use crate::key::{Key, Name, Partition};
 
 /// A small atomic step. See the module's text for the order in which its parts count.
@@ -27,6 +28,9 @@ pub struct Txn {
     pub deadline: Timestamp,
     /// What this write is known by; without one it is not known again.
     pub mark: Option<Mark>,
+    /// What it is known by where no log remembers it. Whenever it is run under this name again, while its answer is kept, it is
+    /// not applied but answered as it was.
+    pub noted: Option<Noted>,
     /// It may have been applied already. If one of the last [`REMEMBERED`] entries of its log carries its mark (or
     /// if the log is there at all, where the transaction opens the record), nothing is checked and nothing
     /// applied: the effects' replies are given as they were, or as they are by now, and the queries are answered.
@@ -37,14 +41,60 @@ pub struct Txn {
 
 /// How many entries of a log are looked through for a mark.
 pub const REMEMBERED: u64 = 1_000;
+/// How long the answer of a noted write is kept, in ms: as long as its caller may repeat it, and a server stand still
+/// meanwhile.
+pub const NOTED_MS: u64 = 60_000;
+/// The same for one that waited here for the backend: whoever brings it may die, and be followed by another much later.
+pub const NOTED_KEPT_MS: u64 = 24 * 3_600_000;
+/// What is sent is heard later.
+const SPARE_MS: u64 = 10_000;
+
+/// The name of a write that no log remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Noted {
+    pub note: Note,
+    /// When it was made.
+    pub at: Timestamp,
+    pub fate: Fate,
+}
+
+/// What is known of a noted write that is not answered yet.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    #[default]
+    Fresh,
+    /// It may have been applied: from [`NOTED_MS`] after it was made nobody can know.
+    Lost,
+    /// It was not sent before it was kept for later.
+    Kept,
+}
+
+impl Noted {
+    #[must_use]
+    pub fn new(note: Note, at: Timestamp) -> Self {
+        Self { note, at, fate: Fate::Fresh }
+    }
+
+    /// Whether the answer of a first attempt would still be there, if one was applied.
+    #[must_use]
+    pub fn is_known(&self, now: Timestamp) -> bool {
+        self.fate != Fate::Lost || now.plus_ms(SPARE_MS) < self.at.plus_ms(NOTED_MS)
+    }
+
+    /// How long its answer is kept, in ms.
+    #[must_use]
+    pub fn life_ms(&self) -> u64 {
+        if self.fate == Fate::Kept { NOTED_KEPT_MS } else { NOTED_MS }
+    }
+}
 
 impl Txn {
     /// A transaction that does nothing yet.
     #[must_use]
     pub fn new(partition: Partition, deadline: Timestamp) -> Self {
         let (checks, effects, queries, witness) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (mark, repeated, deferrable) = (None, false, false);
-        Self { partition, checks, effects, queries, witness, deadline, mark, repeated, deferrable }
+        let (mark, noted, repeated, deferrable) = (None, None, false, false);
+        Self { partition, checks, effects, queries, witness, deadline, mark, noted, repeated, deferrable }
     }
 
     /// One that only asks.
@@ -75,6 +125,37 @@ impl Txn {
         })?;
         let opened = |effect: &Effect| matches!(effect, Effect::Open { key, .. } if key == log);
         Some((log, self.effects.iter().any(opened)))
+    }
+
+    /// Whether it has to be noted, so that it can be repeated: it does something with plain values, which no log remembers, and
+    /// doing that twice would not leave what doing it once does, or its checks would refuse what it has itself written.
+    #[must_use]
+    pub fn needs_note(&self) -> bool {
+        if self.mark.is_some() || self.noted.is_some() {
+            return false;
+        }
+        let (mut counts, mut writes) = (false, false);
+        for effect in &self.effects {
+            match effect {
+                Effect::Append { .. } => return false,
+                Effect::Do { command, .. } | Effect::Try { command, .. } => match command.repeats() {
+                    Repeats::Never => return false,
+                    Repeats::Noted => counts = true,
+                    Repeats::Alike | Repeats::Told => writes |= command.writes(),
+                },
+                _ => {}
+            }
+        }
+        counts || (writes && !self.checks.is_empty())
+    }
+
+    /// The first plain value that it changes.
+    #[must_use]
+    pub fn first_key(&self) -> Option<&Key> {
+        self.effects.iter().find_map(|effect| match effect {
+            Effect::Do { key, .. } | Effect::Try { key, .. } => Some(key),
+            _ => None,
+        })
     }
 
     /// What its entries carry: nothing where it begins the log, which then tells by itself that it was applied.

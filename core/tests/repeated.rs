@@ -12,10 +12,12 @@ mod support;
 use std::sync::Arc;
 
 use flowkeep_core::backend::{Backend, Info, Wait};
+use flowkeep_core::clock::{Clock, SystemClock};
 use flowkeep_core::error::Result;
+use flowkeep_core::id::{Ids, RandomIds};
 use flowkeep_core::run::Run;
 use flowkeep_core::topic::{Subscription, Topic};
-use flowkeep_core::txn::{Outcome, Txn};
+use flowkeep_core::txn::{Noted, Outcome, Txn};
 use serde_json::{Value, json};
 use support::call;
 
@@ -29,6 +31,10 @@ impl Backend for Forgetful {
             if txn.is_read() {
                 return inner.run(txn).await;
             }
+            // As the layer does that repeats.
+            let now = SystemClock.now();
+            let noted = txn.needs_note().then(|| Noted::new(RandomIds::default().note(), now));
+            let txn = Txn { noted, ..txn };
             let lost = inner.run(txn.clone()).await;
             if matches!(lost, Ok(Outcome::Refused(..))) {
                 return lost;
@@ -118,5 +124,66 @@ async fn a_write_whose_answer_is_lost_has_one_effect() {
         assert_eq!(feed["items"], events["items"], "{name}");
         let sessions = run("listSessions", "u".into(), "").await;
         assert_eq!(sessions.as_array().unwrap().len(), 1, "{name}");
+    }
+}
+
+/// Each row: an operation, its first argument, its data, and what it answers.
+type Row = (&'static str, &'static str, &'static str, Value);
+
+#[tokio::test]
+async fn a_write_that_no_log_remembers_has_one_effect_and_its_own_answer() {
+    let kv = r#"{"key":"KEY","REST"}"#;
+    let of = |rest: &str| kv.replace("\"REST\"", rest);
+    for (name, backend) in support::backends().await {
+        let storage = support::storage(Arc::new(Forgetful(backend)), "{}");
+        let prefix = support::unique_prefix().replace(':', "-");
+        let rows: [Row; 22] = [
+            ("queue.push", "q", r#"{"n":1}"#, json!([1])),
+            ("queue.push", "q", r#"{"n":2}"#, json!([2])),
+            ("kv.increment", "i", r#""by":5"#, json!(5)),
+            ("kv.increment", "i", r#""by":-2"#, json!(3)),
+            ("kv.increment", "i", r#""by":9007199254740991"#, json!(9_007_199_254_740_994_u64)),
+            ("kv.increment", "i", r#""by":2"#, json!(9_007_199_254_740_996_u64)),
+            ("kv.hincrement", "h", r#""field":"f","by":2"#, json!(2)),
+            ("kv.zincrement", "z", r#""value":"tm","by":2.5"#, json!(2.5)),
+            ("kv.setIfNotExists", "n", r#""value":"t1""#, json!(true)),
+            ("kv.setIfNotExists", "n", r#""value":"t2""#, json!(false)),
+            ("kv.compareAndSet", "n", r#""expected":"t1","value":"t3""#, json!(true)),
+            ("kv.compareAndSet", "n", r#""expected":"t1","value":"t4""#, json!(false)),
+            ("kv.set", "j", r#""value":"t{\"n\":1}""#, Value::Null),
+            ("kv.updateJson", "j", r#""updates":{"m":2}"#, json!(true)),
+            ("streams.add", "s", r#""fields":["a"],"values":["t1"]"#, Value::Null),
+            ("streams.add", "s", r#""fields":["a"],"values":["t2"]"#, Value::Null),
+            ("streams.length", "s", "", json!(2)),
+            ("kv.get", "i", "", json!("9007199254740996")),
+            ("kv.hget", "h", r#""field":"f""#, json!("2")),
+            ("kv.zscore", "z", r#""value":"tm""#, json!(2.5)),
+            ("kv.get", "j", "", json!(r#"{"n":1,"m":2}"#)),
+            ("queue.length", "q", "", json!({ "waiting": 2, "leased": 0, "dead": 0 })),
+        ];
+        for (operation, key, data, expected) in rows {
+            let key = format!("{prefix}{key}");
+            let answer = if operation.starts_with("queue") {
+                support::call_about(&storage, operation, &json!(key).to_string(), data, "").await
+            } else {
+                let data = of(data).replace("KEY", &key).replace(",}", "}");
+                let data = if operation.starts_with("streams") {
+                    data.replace("\"key\"", "\"stream\"")
+                } else {
+                    data
+                };
+                call(&storage, operation, "", &data, "").await
+            };
+            let answer = answer.unwrap();
+            assert!(expected.is_null() || answer == expected, "{name}: {operation} {data}: {answer}");
+        }
+        let record = r#"{"ip":"1.2.3.4","host":"h","method":"GET","path":"/x","status":200,"durationMs":5}"#;
+        let logged = call(&storage, "requestLog.record", "", record, "").await.unwrap();
+        let hours = call(&storage, "requestLog.hourly", "", "{}", "").await.unwrap();
+        let found = call(&storage, "requestLog.search", "", "{}", "").await.unwrap();
+        assert_eq!(found["items"], json!([logged]), "{name}");
+        let counted: u64 =
+            hours.as_array().unwrap().iter().map(|hour| hour["requests"].as_u64().unwrap()).sum();
+        assert_eq!(counted, 1, "{name}: {hours}");
     }
 }

@@ -13,8 +13,11 @@ use crate::clock::Timestamp;
 use crate::command::Data;
 use crate::error::{Code, Error, Result};
 use crate::id::Mark;
-use crate::key::{Key, Name};
+use crate::key::{Key, Name, Space};
 use crate::txn::{Bundle, Check, Effect, Feed, Fields, Log, Outcome, Position, Query, Reply, Txn, Until};
+
+/// Answers of noted writes.
+const NOTES: Space = Space("m");
 
 /// How many due keys one transaction frees at the most.
 pub(super) const SWEEP: usize = 4;
@@ -66,6 +69,13 @@ impl Shelf {
         {
             return self.answer_again(&txn, position, now);
         }
+        let noted =
+            txn.noted.map(|noted| (Key::new(NOTES, noted.note.as_str()), now.plus_ms(noted.life_ms())));
+        if let Some((key, _)) = &noted
+            && let Some(Slot { value: Value::Noted(replies), .. }) = self.slot(key, now)
+        {
+            return Ok(Outcome::Committed(replies.clone()));
+        }
         if let Some(refused) = txn.checks.iter().position(|check| !self.holds(check, now)) {
             let seen = txn.witness.iter().map(|query| self.answer(query, now)).collect::<Result<_>>()?;
             return Ok(Outcome::Refused(refused, seen));
@@ -77,6 +87,9 @@ impl Shelf {
         }
         for query in &txn.queries {
             replies.push(self.answer(query, now)?);
+        }
+        if let Some((key, until)) = noted {
+            self.insert(key, Value::Noted(replies.clone()), Until::At(until));
         }
         Ok(Outcome::Committed(replies))
     }

@@ -1,5 +1,7 @@
 //! Who has what in a Cluster: slots of keys, the map of slots, redirections. No connection is known here.
 
+use std::sync::OnceLock;
+
 use super::resp::{self, Value};
 
 /// Hash slots of a Cluster.
@@ -41,6 +43,26 @@ pub(super) fn slot_of(key: &[u8]) -> u16 {
         (crc << 8) ^ CRC.get(at).copied().unwrap_or_default()
     });
     crc % SLOTS as u16
+}
+
+/// A number whose slot this is. All of them are looked for once: the largest has six digits.
+pub(super) fn tag_of(slot: u16) -> u32 {
+    static TAGS: OnceLock<Vec<u32>> = OnceLock::new();
+    let tags = TAGS.get_or_init(|| {
+        let (mut tags, mut left) = (vec![None; SLOTS], SLOTS);
+        for number in 0u32.. {
+            let tag = tags.get_mut(usize::from(slot_of(itoa::Buffer::new().format(number).as_bytes())));
+            if let Some(tag @ None) = tag {
+                *tag = Some(number);
+                left -= 1;
+            }
+            if left == 0 {
+                break;
+            }
+        }
+        tags.into_iter().map(Option::unwrap_or_default).collect()
+    });
+    tags.get(usize::from(slot)).copied().unwrap_or_default()
 }
 
 /// The first key of requests: the one of a script, of a stream's command, or else what follows a command's name.

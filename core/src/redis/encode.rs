@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use super::commands::{LINE_COMPANIONS, line_command, plain_command};
 use super::ear::payload;
 use super::gather::gather;
-use super::keys::Keys;
-use super::operand::{Operand, Operands, entry, lend, number, own};
+use super::keys::{Keys, note_life_ms};
+use super::operand::{Operand, Operands, deadline, entry, lend, number, own};
 use super::plainness::{appended, is_plain};
 use super::question::question;
 use super::resp::Requests;
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::id::Mark;
 use crate::key::Key;
 use crate::topic::digests;
-use crate::txn::{Check, Effect, Position, Query, Txn, Until};
+use crate::txn::{Check, Effect, Noted, Position, Query, Txn, Until};
 
 /// The script that applies a transaction with checks.
 pub(super) const SCRIPT: &str = concat!(include_str!("line.lua"), include_str!("txn.lua"));
@@ -71,13 +71,14 @@ pub(super) fn encode(txn: &Txn, keys: &Keys, hinting: bool, requests: &mut Reque
         return Ok(Encoded { form: Form::Plain, hints: false });
     }
     if let (true, [Effect::Do { key, command: wanted }]) =
-        (txn.checks.is_empty() && txn.queries.is_empty(), txn.effects.as_slice())
+        (txn.checks.is_empty() && txn.queries.is_empty() && txn.noted.is_none(), txn.effects.as_slice())
         && let Some((name, operands)) = plain_command(wanted)
     {
         command(requests, name, &keys.spell(txn.partition, key), &operands);
         return Ok(Encoded { form: Form::Command, hints: false });
     }
-    let plain = txn.checks.is_empty() && !timed && !(txn.repeated && txn.remembered_in().is_some());
+    let known = txn.noted.is_some() || txn.repeated && txn.remembered_in().is_some();
+    let plain = txn.checks.is_empty() && !timed && !known;
     let form = if plain && (0..txn.effects.len()).all(|place| is_plain(&txn.effects, place)) {
         multi(txn, keys, requests)
     } else {
@@ -236,14 +237,6 @@ fn multi(txn: &Txn, keys: &Keys, requests: &mut Requests) -> Form {
     Form::Multi { effects }
 }
 
-/// A deadline as the script takes it.
-fn deadline<'a>(until: Until) -> Operand<'a> {
-    match until {
-        Until::Never => lend(""),
-        Until::At(at) => number(at.0),
-    }
-}
-
 /// The script's program, and the keys that it names by their index.
 #[derive(Default)]
 struct Program<'a> {
@@ -256,6 +249,8 @@ struct Program<'a> {
 enum Named<'a> {
     Key(&'a Key),
     Beside(&'a Key, &'static str),
+    /// Where a noted write's answer is kept.
+    Answer(&'a Noted),
 }
 
 impl<'a> Program<'a> {
@@ -296,8 +291,12 @@ impl<'a> Program<'a> {
     }
 
     /// How the script is to find out whether this was applied before: `!` and the key of a log that begins with it,
-    /// `?` and the key of a log that remembers its mark, or nothing.
+    /// `?` and the key of a log that remembers its mark, `=` and how long its answer is kept (under the last key), or nothing.
     fn repeated(&mut self, txn: &'a Txn) -> String {
+        if let Some(noted) = &txn.noted {
+            self.keys.push(Named::Answer(noted));
+            return format!("={}", note_life_ms(noted));
+        }
         let Some((log, begins)) = txn.remembered_in().filter(|_| txn.repeated) else { return String::new() };
         let key = self.key(log);
         format!("{}{}", if begins { '!' } else { '?' }, String::from_utf8_lossy(key.as_ref()))
@@ -380,13 +379,16 @@ fn script(txn: &Txn, keys: &Keys, how: &[&[u8]; 2], requests: &mut Requests) -> 
         requests.part(match key {
             Named::Key(key) => keys.spell(txn.partition, key),
             Named::Beside(key, companion) => keys.spell_beside(txn.partition, key, companion),
+            Named::Answer(noted) => keys.spell_note(txn.partition, txn.first_key(), noted),
         });
     }
     // Places in ARGV count from 1, behind these five.
     for place in [witness, effects, queries] {
         requests.number(place + 6);
     }
-    requests.part(txn.carried().as_ref().map_or("", Mark::as_str)).part(repeated);
+    let (mark, noted) = (txn.carried(), txn.noted);
+    let name = mark.as_ref().map(Mark::as_str).or_else(|| noted.as_ref().map(|noted| noted.note.as_str()));
+    requests.part(name.unwrap_or_default()).part(repeated);
     for arg in &program.args {
         requests.part(arg);
     }

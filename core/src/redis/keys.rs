@@ -8,11 +8,24 @@
 //! tag, and the whole key when there is no such thing. No brace is left in a plain key, so the whole of it is hashed; the
 //! tag of its companions is that whole. Nothing but a companion begins with a brace, so none is another's name.
 
+use super::cluster::{slot_of, tag_of};
 use crate::error::{Code, Error, Result};
 use crate::key::{Key, Partition, Space, Spelling};
+use crate::txn::{Fate, Noted};
 
 /// Code points of a prefix at the most: it is part of every key.
 const PREFIX_CODE_POINTS: usize = 64;
+
+/// The space of answers that are kept.
+const NOTES: &str = "m";
+/// Answers of so many ms lie in one hash: enough that few keys are made, few enough that dropping them takes no time.
+const TOGETHER_MS: u64 = 1_000;
+const KEPT_TOGETHER_MS: u64 = 3_600_000;
+
+/// How long such a hash lives from its first answer on, in ms.
+pub(super) fn note_life_ms(noted: &Noted) -> u64 {
+    noted.life_ms() + if noted.fate == Fate::Kept { KEPT_TOGETHER_MS } else { TOGETHER_MS }
+}
 
 /// Room for what stands between prefix and name.
 const ROOM: usize = 16;
@@ -92,6 +105,19 @@ impl Keys {
                 text.push_str(companion);
             }
         }
+    }
+
+    /// Where the answer of a noted write is kept, a hash of those that were made at the same time: in the slot of the first
+    /// key that it changes. In a Cluster a plain key
+    /// decides on its slot by itself, and what is to share it takes a tag that has the same one.
+    pub fn spell_note(&self, partition: Partition, first: Option<&Key>, noted: &Noted) -> String {
+        let is_plain = |key: &&Key| self.sharded && key.space.spelling() != Spelling::Tagged;
+        let tag = match first.filter(is_plain) {
+            Some(key) => tag_of(slot_of(self.spell(partition, key).as_bytes())),
+            None => u32::from(partition.number()),
+        };
+        let (kind, ms) = if noted.fate == Fate::Kept { ("k", KEPT_TOGETHER_MS) } else { ("", TOGETHER_MS) };
+        format!("{}{{{tag}}}:{NOTES}:{kind}{}", self.prefix, noted.at.0 / ms)
     }
 
     /// What stands in front of a name in a space whose names are not changed.

@@ -4,6 +4,8 @@ use std::fmt::Display;
 
 use smol_str::SmolStr;
 
+use crate::txn::Until;
+
 /// A part of a command behind its name and key: borrowed from the transaction where it stands in it, a
 /// short text held in place, or bytes that were made for it.
 #[derive(Debug, Clone)]
@@ -35,6 +37,14 @@ pub(super) fn number<'a>(value: u64) -> Operand<'a> {
 
 pub(super) fn lend(text: &str) -> Operand<'_> {
     Operand::Lent(text.as_bytes())
+}
+
+/// A deadline as the script takes it.
+pub(super) fn deadline<'a>(until: Until) -> Operand<'a> {
+    match until {
+        Until::Never => lend(""),
+        Until::At(at) => number(at.0),
+    }
 }
 
 /// A log's entry: the field of its position.

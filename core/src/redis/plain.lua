@@ -1,8 +1,27 @@
--- Commands on plain values behind checks. KEYS: their keys. ARGV: where the witness begins, where the commands begin,
--- then the checks (<op> <key> <operand> <operand>), the witness and the commands (<count> <place of the key> <words...>).
+-- Commands on plain values behind checks, or that are noted. KEYS: their keys, and behind them where the answer is kept. ARGV:
+-- where the witness begins, where the commands begin, by which name the answer is kept ('': it is not), how long in ms, then
+-- the checks (<op> <key> <operand> <operand>), the witness and the commands (<count> <place of the key> <words...>).
 -- A key operand is an index in KEYS. Nothing in ARGV is ever run or matched as a pattern but the engine's own words.
 local call, pcall, insert = redis.call, redis.pcall, table.insert
 local witness, commands = tonumber(ARGV[1]), tonumber(ARGV[2])
+local note, noted = ARGV[3], KEYS[#KEYS]
+if note ~= '' then
+  local known = call('HGET', noted, note)
+  if known then
+    return cmsgpack.unpack(known)
+  end
+end
+
+-- Keeps the answer with those of the same time.
+local function keep(answer)
+  if note ~= '' then
+    call('HSET', noted, note, cmsgpack.pack(answer))
+    if call('HLEN', noted) == 1 then
+      call('PEXPIRE', noted, ARGV[4])
+    end
+  end
+  return answer
+end
 
 -- Whether one place lies behind another one. Their numbers have 64 bits, so they are compared as text.
 local function behind(one, other)
@@ -88,7 +107,7 @@ local function answers(from, to, replies)
 end
 
 local checked = 0
-for at = 3, witness - 1, 4 do
+for at = 5, witness - 1, 4 do
   local op, key, one, two = ARGV[at], KEYS[tonumber(ARGV[at + 1])], ARGV[at + 2], ARGV[at + 3]
   local holds
   if op == 'T' or op == 'N' then
@@ -116,4 +135,4 @@ for at = 3, witness - 1, 4 do
   end
   checked = checked + 1
 end
-return answers(commands, #ARGV + 1, { 1 })
+return keep(answers(commands, #ARGV + 1, { 1 }))

@@ -2,7 +2,7 @@
 
 use super::commands::plain_command;
 use super::encode::{Encoded, Form};
-use super::keys::Keys;
+use super::keys::{Keys, note_life_ms};
 use super::operand::{Operand, lend, own};
 use super::resp::Requests;
 use crate::command::{Bytes, Command, Server};
@@ -231,7 +231,8 @@ pub(super) fn encode(txn: &Txn, keys: &Keys, requests: &mut Requests) -> Result<
     if !txn.effects.iter().all(only) || !txn.queries.iter().chain(&txn.witness).all(asks) {
         return Err(Error::internal("commands stand in transactions of their own"));
     }
-    if !txn.checks.is_empty() || all(txn).any(|(_, command)| second(command).is_some()) {
+    if !txn.checks.is_empty() || txn.noted.is_some() || all(txn).any(|(_, command)| second(command).is_some())
+    {
         let form = script(txn, keys, [b"EVALSHA", script_sha().as_bytes()], requests);
         return Ok(Encoded { form, hints: false });
     }
@@ -329,13 +330,21 @@ fn script(txn: &Txn, keys: &Keys, [how, what]: [&[u8]; 2], requests: &mut Reques
     asked(&txn.witness).for_each(|command| program.command(command));
     let done = program.args.len();
     all(txn).for_each(|command| program.command(command));
-    requests.begin(3 + program.keys.len() + 2 + program.args.len()).part(how).part(what);
-    requests.number(program.keys.len());
+    let count = program.keys.len() + usize::from(txn.noted.is_some());
+    requests.begin(3 + count + 4 + program.args.len()).part(how).part(what);
+    requests.number(count);
     for key in &program.keys {
         requests.part(keys.spell(txn.partition, key));
     }
-    // Places in ARGV count from 1, behind these two.
-    requests.number(witness + 3).number(done + 3);
+    // Its answer is kept under the last key.
+    let noted = txn.noted.as_ref();
+    if let Some(noted) = noted {
+        requests.part(keys.spell_note(txn.partition, txn.first_key(), noted));
+    }
+    // Places in ARGV count from 1, behind these four.
+    requests.number(witness + 5).number(done + 5);
+    requests.part(noted.map_or("", |noted| noted.note.as_str()));
+    requests.part(noted.map_or(String::new(), |noted| note_life_ms(noted).to_string()));
     for arg in &program.args {
         requests.part(arg);
     }

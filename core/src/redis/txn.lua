@@ -6,10 +6,19 @@ local witness, effects, queries = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber
 local mark, repeated = ARGV[4] ~= '' and '\1' .. ARGV[4], ARGV[5]
 local at = 6
 
+-- '=<ms>': its answer is kept by its mark under the last key, for so long; what was answered before is answered again.
+local noted = string.sub(repeated, 1, 1) == '=' and KEYS[#KEYS]
+if noted then
+  local known = call('HGET', noted, ARGV[4])
+  if known then
+    return cmsgpack.unpack(known)
+  end
+end
+
 -- A repeat: the position of the first entry that it appended when it was applied before. '!<key>': its log begins
 -- with it; '?<key>': one of the last entries carries its mark.
 local again
-if repeated ~= '' then
+if repeated ~= '' and not noted then
   local key = KEYS[tonumber(string.sub(repeated, 2))]
   local last = tonumber(call('HGET', key, '#') or 0)
   if string.sub(repeated, 1, 1) == '!' then
@@ -228,4 +237,11 @@ for key, to in pairs(moved) do
     call('PEXPIREAT', key, to)
   end
 end
-return answers(queries, #ARGV + 1, replies)
+answers(queries, #ARGV + 1, replies)
+if noted then
+  call('HSET', noted, ARGV[4], cmsgpack.pack(replies))
+  if call('HLEN', noted) == 1 then
+    call('PEXPIRE', noted, string.sub(repeated, 2))
+  end
+end
+return replies

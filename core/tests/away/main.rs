@@ -10,6 +10,7 @@
 mod journal;
 #[path = "../support/paper.rs"]
 mod paper;
+mod plain;
 mod stage;
 
 use std::pin::pin;

@@ -9,6 +9,7 @@ use super::news::Standing;
 use super::overlay::{Overlay, Said, places};
 use super::policy::Bounds;
 use crate::breaker::Mode;
+use crate::clock::Timestamp;
 use crate::error::{Code, Effect, Error, Result};
 use crate::journal::{Commit, FoundEntry, JournalFile};
 use crate::key::{Key, Name};
@@ -17,7 +18,7 @@ use crate::provenance::{self, Provenance};
 use crate::run::Run;
 use crate::txn::{Outcome, Query, Txn};
 
-/// Between two looks at whether what is kept in front of a call has gone.
+/// Between two looks at whether what is kept in front of a call has gone, or the backend is back.
 const LOOK_AGAIN_MS: u64 = 10;
 
 /// What is kept and known while the backend is away.
@@ -96,6 +97,23 @@ impl Core {
 
     pub(super) fn forget(&self, key: &Key) {
         self.near().forget(key);
+    }
+
+    /// Whether it would be kept while the backend is away.
+    pub(super) fn keeps(&self, txn: &Txn) -> bool {
+        self.policy.journals && txn.deferrable
+    }
+
+    /// Waits for the breaker to close; false when the time is over.
+    pub(super) async fn closes_by(&self, deadline: Timestamp) -> bool {
+        while !self.is_closed() {
+            let soon = self.clock.now().plus_ms(LOOK_AGAIN_MS);
+            if soon >= deadline {
+                return false;
+            }
+            self.timers.sleep_until(soon).await;
+        }
+        true
     }
 
     /// Answers a call that is not to be handed through now; `None` when it is.

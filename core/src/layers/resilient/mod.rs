@@ -38,13 +38,13 @@ use crate::near::Near;
 use crate::run::Run;
 use crate::timer::Timers;
 use crate::topic::{Subscription, Topic};
-use crate::txn::{Outcome, Txn};
+use crate::txn::{Fate, Noted, Outcome, Txn};
 
 use fallback::Away;
 use gate::{Gate, Told};
 use news::News;
 use probe::Probe;
-use retry::{Budget, Repeat, pause, repeat};
+use retry::{Budget, Repeat, pause, repeat, tells_nothing};
 
 /// What a resilient backend is made of.
 pub struct Parts {
@@ -213,7 +213,10 @@ impl Core {
         self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(self: &Arc<Self>, txn: Txn) -> Run<Result<Outcome>> {
+    fn run(self: &Arc<Self>, mut txn: Txn) -> Run<Result<Outcome>> {
+        if txn.needs_note() {
+            txn.noted = Some(Noted::new(self.ids.note(), self.clock.now()));
+        }
         let order = self.calls.fetch_add(1, Ordering::Relaxed);
         if !self.clear.load(Ordering::Relaxed) {
             if drain::bypasses() {
@@ -266,24 +269,28 @@ impl Core {
             self.note_failure(permit, &error);
             if error.effect == Effect::Unknown {
                 doubt = Effect::Unknown;
+                txn.noted = txn.noted.map(|noted| Noted { fate: Fate::Lost, ..noted });
             }
             let again = repeat(&txn, doubt);
             let at = self.clock.now().plus_ms(pause(self.policy.retry, attempts, self.ids.random()));
-            let may = again != Repeat::Never && attempts < self.policy.retry.attempts && at < deadline;
-            if !may || !self.is_closed() || !self.budget.take() {
+            let known = txn.noted.is_none_or(|noted| noted.is_known(at));
+            let may =
+                again != Repeat::Never && known && attempts < self.policy.retry.attempts && at < deadline;
+            // What is neither known nor can be kept waits for the backend as long as its caller does.
+            let stays = doubt == Effect::Unknown && again == Repeat::Safe && !self.keeps(&txn);
+            if !may || !(stays || self.is_closed()) || !self.budget.take() {
                 break;
             }
             txn.repeated |= doubt == Effect::Unknown;
             self.timers.sleep_until(at).await;
-            if !self.is_closed() {
+            if !(self.is_closed() || stays && self.closes_by(deadline).await) {
                 break;
             }
             permit = self.gate.permit();
             attempts += 1;
             txn.deadline = deadline.min(self.clock.now().plus_ms(self.policy.attempt_ms));
             match self.inner.attempt(txn).await {
-                // Refused by what it may itself have written: nobody can tell.
-                Ok(Outcome::Refused(..)) if again == Repeat::Guessing => {
+                Ok(outcome) if again == Repeat::Guessing && tells_nothing(&outcome) => {
                     self.gate.passed();
                     return self.give_up(Error { effect: doubt, ..error }.after(attempts));
                 }

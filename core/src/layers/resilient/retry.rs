@@ -4,8 +4,9 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use super::policy::Retry;
+use crate::command::{Data, Repeats};
 use crate::error::Effect as Applied;
-use crate::txn::{Effect, Txn};
+use crate::txn::{Effect, Outcome, Reply, Txn};
 
 /// Repeats that are paid for: each call pays a part of one, so that a backend in trouble is not asked many times more than
 /// a healthy one.
@@ -54,7 +55,7 @@ pub(super) fn pause(policy: Retry, attempts: u32, random: u64) -> u64 {
 pub(super) enum Repeat {
     /// Without harm.
     Safe,
-    /// Without harm, but a refusal would not tell whether the first attempt was applied.
+    /// Without harm, but what comes of it may not tell whether the first attempt was applied: see [`tells_nothing`].
     Guessing,
     /// It could be applied twice.
     Never,
@@ -62,27 +63,46 @@ pub(super) enum Repeat {
 
 /// Whether `txn` may be run again when this is known of its effect.
 pub(super) fn repeat(txn: &Txn, effect: Applied) -> Repeat {
-    if effect == Applied::NotApplied || txn.is_read() || txn.remembered_in().is_some() {
+    let is_known = txn.remembered_in().is_some() || txn.noted.is_some();
+    if effect == Applied::NotApplied || txn.is_read() || is_known {
         return Repeat::Safe;
     }
-    if !txn.effects.iter().all(is_idempotent) {
-        return Repeat::Never;
+    let (mut tells, mut repeats) = (false, true);
+    for effect in &txn.effects {
+        match repeats_of(effect) {
+            Repeats::Alike => {}
+            Repeats::Told => tells = true,
+            Repeats::Noted | Repeats::Never => repeats = false,
+        }
     }
-    if txn.checks.is_empty() { Repeat::Safe } else { Repeat::Guessing }
+    match repeats {
+        false => Repeat::Never,
+        true if tells || !txn.checks.is_empty() => Repeat::Guessing,
+        true => Repeat::Safe,
+    }
 }
 
-/// Whether applying it twice in a row leaves what applying it once does.
-fn is_idempotent(effect: &Effect) -> bool {
+/// Whether an outcome of what was repeated by guess tells nothing: a refusal by what it may itself have written, or a command
+/// that found nothing to do, perhaps since it was done.
+pub(super) fn tells_nothing(outcome: &Outcome) -> bool {
+    let nothing = |reply: &Reply| matches!(reply, Reply::Data(Data::Int(0) | Data::Nil | Data::Fault(_)));
+    match outcome {
+        Outcome::Refused(..) => true,
+        Outcome::Committed(replies) => replies.iter().any(nothing),
+    }
+}
+
+/// What applying it twice in a row comes to.
+fn repeats_of(effect: &Effect) -> Repeats {
     match effect {
         Effect::Put { .. }
         | Effect::Drop { .. }
         | Effect::Delete { .. }
         | Effect::Slide { .. }
         | Effect::Add { .. }
-        | Effect::Remove { .. } => true,
-        // What it answers may differ the second time.
-        Effect::Do { command, .. } | Effect::Try { command, .. } => !command.writes(),
-        _ => false,
+        | Effect::Remove { .. } => Repeats::Alike,
+        Effect::Do { command, .. } | Effect::Try { command, .. } => command.repeats(),
+        _ => Repeats::Never,
     }
 }
 
