@@ -101,7 +101,7 @@ describe('a feed', () => {
   })
 
   it('that is read slowly fetches what is read, and misses nothing', { timeout: 60_000 }, async () => {
-    const events = 1_200
+    const events = 2_000
     const large = 'x'.repeat(20_000)
     const server = await OwnServer.start()
     servers.push({ stop: () => server.dispose() })
@@ -117,7 +117,7 @@ describe('a feed', () => {
       const some = Array.from({ length: 100 }, (_, n) => ({ n: from + n, large }))
       await Promise.all(some.map((data) => writer.appendEvent(sessionId, { type: 'custom:n', data })))
     }
-    // 24 MB are there for each of the two. Nobody has asked for more than one event.
+    // 40 MB are there for each of the two. Nobody has asked for more than one event.
     expect(await reader.getSession(sessionId)).not.toBeNull()
     expect(proxy.brought - before).toBeLessThan(events * large.length)
     const numbers = Array.from({ length: events }, (_, n) => n)

@@ -9,10 +9,13 @@
 
 mod support;
 
-use flowkeep_core::error::Code;
 use std::sync::Arc;
 
+use flowkeep_core::clock::{Clock, SystemClock, Timestamp};
+use flowkeep_core::error::Code;
+use flowkeep_core::key::{Key, Partition, Space};
 use flowkeep_core::storage::Storage;
+use flowkeep_core::txn::{Effect, Feed, Fields, Outcome, Query, Reply, Txn, Until};
 use serde_json::{Value, json};
 use support::call;
 
@@ -238,5 +241,28 @@ async fn a_long_log_is_trimmed_with_a_marker() {
             (cursor, count) = (id(&page, "cursor"), count + items);
         }
         assert_eq!(count, 10_000, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_whose_deadline_passed_on_its_way_is_gone() {
+    for (name, backend) in support::backends().await {
+        let now = SystemClock.now();
+        let key = || Key::new(Space("t"), "late");
+        let mut txn = Txn::new(Partition::of("late"), now.plus_ms(60_000));
+        // The process stood still between planning this and running it.
+        txn.effects.push(Effect::Open { key: key(), until: Until::At(Timestamp(now.0 - 5)) });
+        txn.effects.push(Effect::Put { key: key(), field: "s".into(), text: "one".into() });
+        let feed =
+            Feed { key: Key::new(Space("f"), "late"), keep: 9, until: now.plus_ms(60_000), also: None };
+        txn.effects.push(Effect::Append { key: key(), text: "event".into(), keep: 9, feed });
+        backend.run(txn).await.unwrap();
+        let record = || Query::Record { key: key(), fields: vec!["s".into()] };
+        let look = || Txn::read(Partition::of("late"), now.plus_ms(60_000), vec![record()]);
+        let gone = vec![Reply::Record(Fields { until: Until::Never, texts: vec![None] })];
+        while backend.run(look()).await.unwrap() != Outcome::Committed(gone.clone()) {
+            assert!(SystemClock.now() < now.plus_ms(20_000), "{name}: it stays for ever");
+            tokio::task::yield_now().await;
+        }
     }
 }

@@ -219,7 +219,15 @@ impl Shelf {
         replies: &mut Vec<Reply>,
     ) -> Result<()> {
         match effect {
-            Effect::Open { key, until } => self.insert(key, Value::Record(Record::opened()), until),
+            Effect::Open { key, until } => {
+                // One that has passed on the way here: the record outlasts its transaction, which would begin it anew
+                // without an end otherwise, and nothing else.
+                let until = match until {
+                    Until::At(at) => Until::At(at.max(now.plus_ms(1))),
+                    Until::Never => Until::Never,
+                };
+                self.insert(key, Value::Record(Record::opened()), until);
+            }
             Effect::Put { key, field, text } => {
                 self.record_mut(key, now)?.fields.insert(field, text);
             }
