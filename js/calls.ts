@@ -1,6 +1,7 @@
 import type { NativeStorage } from '../native.js'
+import { answered, ERROR, HELD, NOTHING, type Settle, UNCHANGED } from './answers.js'
 import { encode, isPlainObject } from './encode.js'
-import { errorOf } from './errors.js'
+import { errorWith } from './errors.js'
 import type { Json } from './generated/records.js'
 import { HeldRecords } from './held.js'
 import { operations } from './native-binding.js'
@@ -15,15 +16,6 @@ const ID_IS_VALUE = 1
 const DATA_TAGGED = 2
 const OPTIONS_TAGGED = 4
 const ID_TAGGED = 8
-
-/** The first character of an error's text. */
-const ERROR = 33
-/** The last digit: a record's text begins with one. */
-const NINE = 57
-/** The digit of a record that is worth holding. */
-const ONE = 49
-/** The answer for a record that is held as it is. */
-const UNCHANGED = '='
 
 /** The engine's numbers of the operations, by name. */
 const NUMBERS: ReadonlyMap<string, number> = new Map(operations().map((name, place) => [name, place]))
@@ -70,7 +62,7 @@ export interface Follow {
   readonly hold: () => unknown
 }
 
-const NOTHING: FeedPage = { items: [], marks: [], cursor: undefined, done: false }
+const EMPTY_PAGE: FeedPage = { items: [], marks: [], cursor: undefined, done: false }
 
 /** One storage's calls: arguments become text, texts become records and errors. */
 export class Calls {
@@ -90,8 +82,12 @@ export class Calls {
     if (signal?.aborted) return Promise.reject(signal.reason)
     const held = this.#held.get(id)
     const answer = this.#native.call(operation, id, held?.tag, text, tagged ? OPTIONS_TAGGED : 0)
-    const read: Read = (written) =>
-      written === undefined || written === UNCHANGED ? held?.record : this.#read(written, revive, id)
+    const read: Read = (kind, value, mark) => {
+      if (kind === UNCHANGED) return held?.record
+      const record = reviveWith(revive, kind, value)
+      if (kind === HELD) this.#held.set(id, mark as string, record as object)
+      return record
+    }
     return typeof answer === 'string' ? this.#settled(answer, read) : this.#wait(answer, signal, read)
   }
 
@@ -128,8 +124,8 @@ export class Calls {
   follow(operation: number, query: unknown): Follow {
     const { text, tagged } = encode(query)
     const answer = this.#native.call(operation, '', text, undefined, tagged ? DATA_TAGGED : 0)
-    const read: Read = (written) => {
-      const page = feedPage(JSON.parse(written ?? '') as Json)
+    const read: Read = (_, value) => {
+      const page = feedPage(value)
       if (page.items.some(isGap)) this.#carrier.tell(GAP)
       return page
     }
@@ -140,10 +136,10 @@ export class Calls {
     let waits = true
     let cancel = (): void => undefined
     const page = new Promise<FeedPage>((resolve, reject) => {
-      const settle = (written: string | undefined): void => {
+      const settle: Settle = (kind, value) => {
         waits = false
-        if (written?.charCodeAt(0) === ERROR) reject(errorOf(written, anyRecord))
-        else resolve(read(written) as FeedPage)
+        if (kind === ERROR) reject(errorWith(value, anyRecord))
+        else resolve(read(kind, value) as FeedPage)
       }
       this.#carrier.wait(answer, settle, false)
       // Another call may have the ticket afterwards.
@@ -151,7 +147,7 @@ export class Calls {
         if (!waits) return
         waits = false
         this.#carrier.abandon(answer)
-        resolve(NOTHING)
+        resolve(EMPTY_PAGE)
       }
     })
     return { page, cancel: () => cancel(), hold: () => waits && this.#carrier.hold(answer) }
@@ -172,23 +168,9 @@ export class Calls {
     const value = hasData ? encode(data) : undefined
     const bits = flags | (value?.tagged ? DATA_TAGGED : 0) | (tagged ? OPTIONS_TAGGED : 0)
     const answer = this.#native.call(operation, id, value?.text, optionsText, bits)
-    const read: Read = (written) => this.#read(written as string, revive, undefined)
+    const read: Read = (kind, value) => reviveWith(revive, kind, value)
     if (typeof answer === 'string') return this.#settled(answer, read, current)
     return this.#wait(answer, signal, read, current)
-  }
-
-  /** What an answer's text says. A record's begins with its tag. */
-  #read(text: string, revive: Revive, id: string | undefined): unknown {
-    if (text === '') return undefined
-    const first = text.charCodeAt(0)
-    // A tag begins with a digit; lists, pages, events and null do not.
-    if (first > NINE) return revive(JSON.parse(text) as Json)
-    const end = text.indexOf('\n')
-    const record = revive(JSON.parse(text.slice(end + 1)) as Json) as object
-    if (first === ONE && id !== undefined) {
-      this.#held.set(id, text.slice(0, end), record, text.length)
-    }
-    return record
   }
 
   #settled(text: string, read: Read, current: Revive = anyRecord): Promise<unknown> {
@@ -203,9 +185,9 @@ export class Calls {
     current: Revive = anyRecord,
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const settle = (text: string | undefined) => {
-        if (text?.charCodeAt(0) === ERROR) reject(errorOf(text, current))
-        else resolve(read(text))
+      const settle: Settle = (kind, value, mark) => {
+        if (kind === ERROR) reject(errorWith(value, current))
+        else resolve(read(kind, value, mark))
       }
       if (!signal) {
         this.#carrier.wait(ticket, settle)
@@ -216,9 +198,9 @@ export class Calls {
         reject(signal.reason)
       }
       signal.addEventListener('abort', abort, { once: true })
-      this.#carrier.wait(ticket, (text) => {
+      this.#carrier.wait(ticket, (kind, value, mark) => {
         signal.removeEventListener('abort', abort)
-        settle(text)
+        settle(kind, value, mark)
       })
     })
   }
@@ -227,10 +209,14 @@ export class Calls {
 const isGap = (item: unknown): boolean => (item as { type: string }).type === 'gap'
 const GAP = { type: 'gap', reason: 'a part of a feed was trimmed before it was read' }
 
-/** Makes an answer of a call's text, which is no error; there is none when nothing has changed. */
-type Read = (text: string | undefined) => unknown
+/** Makes an answer of what a call was told, which is no error. */
+type Read = (kind: number, value: Json, mark?: string) => unknown
+
+const reviveWith = (revive: Revive, kind: number, value: Json): unknown =>
+  kind === NOTHING ? undefined : revive(value)
 
 function settled(text: string, read: Read, current: Revive): Promise<unknown> {
-  if (text.charCodeAt(0) === ERROR) return Promise.reject(errorOf(text, current))
-  return Promise.resolve(read(text))
+  return answered(text, (kind, value, mark) =>
+    kind === ERROR ? Promise.reject(errorWith(value, current)) : Promise.resolve(read(kind, value, mark)),
+  )
 }

@@ -1,13 +1,20 @@
-import { connect, isIP, type Socket } from 'node:net'
+import { connect, isIP, type OnReadOpts, type Socket } from 'node:net'
 import { createSecureContext, connect as dialTls, type SecureContext } from 'node:tls'
 import type { Place } from '../native.js'
 import { ConfigError } from './errors.js'
 import type { TlsOptions } from './open.js'
 
+/** Bytes that are read at once. */
+const ROOM = 64 * 1_024
+/** So many times in a row as many as there is room for: then others have their turn first. */
+const FULL_ROOMS = 4
+
 /** Dials servers. The certificates are read once, so that bad ones are found when a storage is opened. */
 export class Dialler {
   readonly #tls: TlsOptions
   readonly #context: SecureContext | undefined
+  /** For what all of its sockets read: whoever takes it is done with it before the next read. */
+  readonly #room = Buffer.allocUnsafeSlow(ROOM)
 
   /** @param tls the options, as the engine gives them back: JSON */
   constructor(tls: string) {
@@ -16,16 +23,36 @@ export class Dialler {
     if (ca !== undefined || cert !== undefined || key !== undefined) this.#context = contextOf(this.#tls)
   }
 
-  /** `ready` is called when bytes may be sent: by TLS once the server has proved who it is. */
-  dial({ host, port, path, tls }: Place, ready: () => void): Socket {
-    const usual = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 5_000 }
+  /**
+   * `ready` is called when bytes may be sent: by TLS once the server has proved who it is. `take` gets bytes that came;
+   * they are its own only until it returns.
+   */
+  dial(place: Place, ready: () => void, take: (bytes: Uint8Array) => void): Socket {
+    let full = 0
+    const callback = (length: number): boolean => {
+      take(this.#room.subarray(0, length))
+      full = length === ROOM ? full + 1 : 0
+      if (full < FULL_ROOMS) return true
+      // The loop reads on for as long as there is something to read: nobody else would have a turn.
+      full = 0
+      setImmediate(() => socket.resume())
+      return false
+    }
+    // Into one room, without a stream in between, which would make a buffer of its own for each read.
+    const socket = this.#connect(place, { buffer: this.#room, callback }, ready)
+    return socket
+  }
+
+  #connect({ host, port, path, tls }: Place, onread: OnReadOpts, ready: () => void): Socket {
+    const usual = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 5_000, onread }
     if (path !== undefined) return connect({ path, ...usual }, ready)
     if (!tls) return connect({ host, port, ...usual }, ready)
     const { rejectUnauthorized = true, servername = isIP(host) === 0 ? host : undefined } = this.#tls
     // A bare address is no name to ask for: its certificate must name the address itself.
     const name = servername === undefined ? {} : { servername }
     const context = this.#context === undefined ? {} : { secureContext: this.#context }
-    const socket = dialTls({ host, port, rejectUnauthorized, ...name, ...context }, ready)
+    const wanted = { host, port, rejectUnauthorized, onread, ...name, ...context }
+    const socket = dialTls(wanted, ready)
     socket.setNoDelay(true)
     socket.setKeepAlive(true, usual.keepAliveInitialDelay)
     return socket

@@ -154,7 +154,12 @@ const CLASSES: Readonly<Record<string, new (facts: ErrorFacts) => StorageError>>
 
 /** The error that the engine's text `!{...}` tells; `revive` makes a record of `current`. */
 export function errorOf(text: string, revive: (value: Json) => unknown): StorageError {
-  const facts = JSON.parse(text.slice(1)) as ErrorFacts & { current?: Json }
+  return errorWith(JSON.parse(text.slice(1)) as Json, revive)
+}
+
+/** The same of the text's JSON. */
+export function errorWith(told: Json, revive: (value: Json) => unknown): StorageError {
+  const facts = told as unknown as ErrorFacts & { current?: Json }
   const current = facts.current === undefined ? undefined : revive(facts.current)
   return new (CLASSES[facts.code] ?? StorageError)({ ...facts, current })
 }

@@ -34,8 +34,10 @@ export class HeldRecords {
     return held
   }
 
-  /** Holds a record. */
-  set(id: string, tag: string, record: object, size: number): void {
+  /** Holds a record. Its mark is the size of its text, a blank and its tag. */
+  set(id: string, mark: string, record: object): void {
+    const end = mark.indexOf(' ')
+    const [size, tag] = [Number(mark.slice(0, end)), mark.slice(end + 1)]
     const dates: Date[] = []
     const times: number[] = []
     for (const name in record) {

@@ -1,5 +1,5 @@
 import { type Calls, numberOf } from './calls.js'
-import { errorOf } from './errors.js'
+import { errorWith } from './errors.js'
 import type { Json } from './generated/records.js'
 import type {
   BytesOptions,
@@ -268,7 +268,7 @@ export class KeyValues {
       (written as unknown as { ok: boolean; value?: unknown; error?: unknown }[]).map((result) =>
         result.ok
           ? { ok: true, value: isBytes(options) ? withBytes(result.value) : result.value }
-          : { ok: false, error: errorOf(`!${JSON.stringify(result.error)}`, anyRecord) },
+          : { ok: false, error: errorWith(result.error as Json, anyRecord) },
       )
     const args = { commands: Array.isArray(commands) ? commands.map(command) : commands }
     return ask(this.#calls, number('pipeline'), args, options, revive) as Promise<ResultsOf<C>>

@@ -6,13 +6,19 @@ type Written = Record<string, Json | Date>
 /** Makes a record of what the engine wrote. */
 export type Revive = (written: Json) => unknown
 
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
+
 function freezeDeep(value: unknown): void {
-  if (typeof value !== 'object' || value === null) return
-  Object.freeze(value)
-  for (const key in value) {
-    const inner = (value as Record<string, unknown>)[key]
-    if (typeof inner === 'object' && inner !== null) freezeDeep(inner)
+  if (!isObject(value)) return
+  if (Array.isArray(value)) {
+    for (const inner of value as unknown[]) if (isObject(inner)) freezeDeep(inner)
+  } else {
+    for (const key in value) {
+      const inner = (value as Record<string, unknown>)[key]
+      if (isObject(inner)) freezeDeep(inner)
+    }
   }
+  Object.freeze(value)
 }
 
 /** A date, which the engine writes as a number of ms or as a text. */

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 
 import type { NativeStorage, Place } from '../native.js'
+import { Answers, type Settle } from './answers.js'
 import { Dialler } from './dial.js'
 
 /** How often the engine looks at the time while calls wait, in ms: deadlines are this exact. */
@@ -8,16 +9,8 @@ const TICK_MS = 20
 /** So many ticks without a waiting call end the ticking. */
 const IDLE_TICKS = 50
 
-/** Marks the ticket of a call whose answer is that nothing has changed. */
-const IS_UNCHANGED = 0x8000_0000
-/** Calls that the list of the finished has room for at first. */
-const FINISHED = 1_024
-
 /** Bytes that leave with one write without being copied twice. */
 const ROOM = 256 * 1_024
-
-/** What to do with a call's text; with none when nothing has changed. */
-export type Settle = (text: string | undefined) => void
 
 /** A connection that was dialled. */
 interface Wire {
@@ -38,7 +31,7 @@ export class Carrier {
   #count = 0
   /** Those of the waiting calls that do not keep the process alive. */
   readonly #idle = new Set<number>()
-  #finished = new Uint32Array(FINISHED)
+  readonly #answers: Answers
   #room = Buffer.allocUnsafeSlow(ROOM)
   readonly #wires = new Map<number, Wire>()
   #flushing = false
@@ -54,10 +47,11 @@ export class Carrier {
     this.#resilient = native.isResilient
     this.#hear = hear
     this.#dialler = new Dialler(native.tls)
+    this.#answers = new Answers(native)
     this.watch()
   }
 
-  /** Waits for a call's text. Unless it `holds`, waiting for it does not keep the process alive. */
+  /** Waits for a call's answer. Unless it `holds`, waiting for it does not keep the process alive. */
   wait(ticket: number, settle: Settle, holds = true): void {
     this.#waiting[ticket] = settle
     this.#count += 1
@@ -163,21 +157,22 @@ export class Carrier {
   }
 
   #dial(connection: number, place: Place): void {
-    const socket = this.#dialler.dial(place, () => {
+    const ready = (): void => {
       wire.connected = true
       this.#native.connected(connection)
       this.#send(connection, wire)
-    })
-    const wire = { socket, connected: false }
-    this.#wires.set(connection, wire)
-    let reason = 'closed'
-    socket.on('data', (bytes) => {
+    }
+    const take = (bytes: Uint8Array): void => {
       this.#native.feed(connection, bytes)
       this.#settle()
       this.#send(connection, wire)
       // What came by one connection may have something sent by another.
       if (this.#wires.size > 1) this.#soon()
-    })
+    }
+    const socket = this.#dialler.dial(place, ready, take)
+    const wire = { socket, connected: false }
+    this.#wires.set(connection, wire)
+    let reason = 'closed'
     socket.on('error', (error: NodeJS.ErrnoException) => {
       reason = error.code ?? 'error'
     })
@@ -192,25 +187,19 @@ export class Carrier {
   }
 
   #settle(): void {
-    if (this.#count === 0) return
-    if (this.#finished.length <= this.#count) this.#finished = new Uint32Array(2 * this.#count)
-    const tickets = this.#finished
-    const texts = this.#native.finished(tickets)
-    const last = tickets[0] as number
-    // Whoever is told may make calls at once, whose tickets may be some of these: all are let go of first.
-    const settles: Settle[] = []
-    for (let at = 1; at <= last; at++) {
-      const ticket = (tickets[at] as number) & ~IS_UNCHANGED
-      settles.push(this.#waiting[ticket] as Settle)
-      this.#waiting[ticket] = undefined
-      if (this.#idle.size > 0) this.#idle.delete(ticket)
-    }
-    this.#count -= last
-    if (last > 0) this.#attend()
-    let text = 0
-    for (let at = 1; at <= last; at++) {
-      settles[at - 1]?.((tickets[at] as number) >= IS_UNCHANGED ? undefined : texts[text++])
-    }
+    if (this.#count > 0) this.#answers.settle(this.#count, this.#claim, this.#claimed)
+  }
+
+  readonly #claim = (ticket: number): Settle | undefined => {
+    const settle = this.#waiting[ticket]
+    this.#waiting[ticket] = undefined
+    if (this.#idle.size > 0) this.#idle.delete(ticket)
+    return settle
+  }
+
+  readonly #claimed = (count: number): void => {
+    this.#count -= count
+    this.#attend()
   }
 
   /** Looks at the time while calls wait, and keeps the process alive as long as one of them is to. */

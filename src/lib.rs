@@ -3,6 +3,7 @@
 //! Everything runs on the JavaScript thread. A call on memory answers at once; one on Redis gets a ticket
 //! and its answer comes with the bytes that the socket's owner hands in.
 
+mod batch;
 mod breakers;
 mod errand;
 mod guarded;

@@ -18,11 +18,12 @@ use flowkeep_core::provenance;
 use flowkeep_core::redis::{MAIN, Net, Output, Redis, Target};
 use flowkeep_core::run::Run;
 use flowkeep_core::schema::{Input, ResilienceOptions};
-use flowkeep_core::storage::{Parts, Request, Settings, Storage, Text, UNCHANGED};
+use flowkeep_core::storage::{Parts, Request, Settings, Storage, Text};
 use flowkeep_core::timer::Timers;
 use napi::bindgen_prelude::{Buffer, Either};
 use napi_derive::napi;
 
+use crate::batch::Batch;
 use crate::errand::Errand;
 use crate::guarded;
 use crate::tasks::{self, Tasks};
@@ -40,9 +41,6 @@ const ID_TAGGED: u32 = 8;
 /// Typed arrays of JavaScript, written in place.
 type Tickets<'a> = &'a mut [u32];
 type Room<'a> = &'a mut [u8];
-
-/// Marks the ticket of a call whose answer is [`UNCHANGED`].
-const IS_UNCHANGED: u32 = 1 << 31;
 
 /// A storage on memory, or on Redis over a socket that JavaScript owns.
 #[napi]
@@ -182,28 +180,19 @@ impl NativeStorage {
         (!errands.is_empty()).then(|| errands.into_iter().map(Errand::from).collect())
     }
 
-    /// Calls that have finished, at most as many as `tickets` has room for behind its first place. That one
-    /// gets their number, those behind it their tickets; a ticket with its highest bit set is of a record that
-    /// has not changed, the others' texts are returned in order.
-    #[napi(ts_args_type = "tickets: Uint32Array", ts_return_type = "string[]")]
-    pub fn finished(&self, tickets: Tickets<'_>) -> Vec<Told> {
-        let (mut texts, mut count) = (Vec::new(), 0);
-        guarded::or_default(|| {
+    /// Calls that have finished, at most as many as `tickets` has room for behind its first place: a JSON array of what
+    /// they answer, or nothing where no answer has a text. The first place gets their number, with its highest bit set
+    /// when there are more; those behind it their tickets, each with what its answer is (see `batch.rs`).
+    #[napi(ts_args_type = "tickets: Uint32Array", ts_return_type = "string")]
+    pub fn finished(&self, tickets: Tickets<'_>) -> Told {
+        let mut batch = Batch::new(tickets);
+        let more = guarded::or_default(|| {
             self.tasks.borrow_mut().finished(|ticket, text| {
-                count += 1;
-                let unchanged = text == UNCHANGED;
-                if let Some(place) = tickets.get_mut(count) {
-                    *place = ticket | if unchanged { IS_UNCHANGED } else { 0 };
-                }
-                if !unchanged {
-                    texts.push(Told(text));
-                }
-            });
+                batch.add(ticket, &text);
+                batch.has_room()
+            })
         });
-        if let Some(first) = tickets.first_mut() {
-            *first = u32::try_from(count).unwrap_or_default();
-        }
-        texts
+        Told(batch.end(more))
     }
 
     /// Whether `tick` has something to do although no call waits.

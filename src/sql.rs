@@ -111,6 +111,7 @@ impl NativeSql {
         guarded::or_default(|| {
             self.tasks.borrow_mut().finished(|ticket, text| {
                 finished.extend([Either::A(ticket), Either::B(text)]);
+                true
             });
         });
         finished

@@ -97,37 +97,50 @@ impl Tasks {
         Some(text)
     }
 
-    /// Polls the calls whose bytes have come, and gives those that are finished.
-    pub fn finished(&mut self, mut take: impl FnMut(u32, String)) {
+    /// Polls the calls whose bytes have come, and gives those that are finished, for as long as `take` has room for
+    /// another one; whether there are more.
+    pub fn finished(&mut self, mut take: impl FnMut(u32, String) -> bool) -> bool {
         loop {
             let fresh = std::mem::take(&mut self.spare);
             let mut woken =
                 std::mem::replace(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner), fresh);
             if woken.is_empty() {
                 self.spare = woken;
-                if self.closed {
-                    self.end_all(take);
-                }
-                return;
+                return self.closed && self.end_all(take);
             }
-            for number in woken.drain(..) {
+            let mut has_room = true;
+            let mut done = 0;
+            while let Some(number) = woken.get(done).copied().filter(|_| has_room) {
+                done += 1;
                 if let Some(text) = self.poll(number) {
                     self.latency.end(number);
-                    take(number, text);
+                    has_room = take(number, text);
                 }
             }
+            if !has_room {
+                // What was woken meanwhile comes behind those that have no room.
+                woken.drain(..done);
+                let mut later = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+                woken.append(&mut later);
+                *later = woken;
+                return !later.is_empty();
+            }
+            woken.clear();
             self.spare = woken;
         }
     }
 
     /// What waits for others, not for bytes, ends when the storage is closed.
-    fn end_all(&mut self, mut take: impl FnMut(u32, String)) {
+    fn end_all(&mut self, mut take: impl FnMut(u32, String) -> bool) -> bool {
         for (number, place) in (0..).zip(&mut self.places) {
             if let Some((operation, _)) = place.call.take() {
                 self.free.push(number);
-                take(number, guarded::failed(Some(operation), &Error::closed()));
+                if !take(number, guarded::failed(Some(operation), &Error::closed())) {
+                    return true;
+                }
             }
         }
+        false
     }
 
     /// Gives a call up: what was not sent never will be.

@@ -86,16 +86,21 @@ impl Timestamp {
 /// Days since 1970-01-01 of a date that exists, by the era arithmetic of the proleptic Gregorian
 /// calendar (Howard Hinnant, "chrono-compatible low-level date algorithms").
 fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
-    if !(1..=12).contains(&month) || day == 0 {
+    let leaps = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let last = match month {
+        2 => 28 + u64::from(leaps),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if !(1..=last).contains(&day) {
         return None;
     }
     let shifted = if month <= 2 { year.checked_sub(1)? } else { year };
     let (era, year_of_era) = (shifted / 400, shifted % 400);
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    let days = (era * 146_097 + day_of_era).checked_sub(719_468)?;
-    // A day that the month does not have lands in the next month: the way back shows it.
-    (civil_from_days(days) == (year, month, day)).then_some(days)
+    (era * 146_097 + day_of_era).checked_sub(719_468)
 }
 
 fn civil_from_days(days: u64) -> (u64, u64, u64) {
@@ -117,15 +122,21 @@ impl Timestamp {
         let (year, month, day) = civil_from_days(days);
         let (seconds, ms) = (of_day / 1000, of_day % 1000);
         let mut text = *b"0000-00-00T00:00:00.000Z";
-        let numbers = [(0, 4, year), (5, 2, month), (8, 2, day), (11, 2, seconds / 3600)];
-        let rest = [(14, 2, seconds / 60 % 60), (17, 2, seconds % 60), (20, 3, ms)];
-        for (from, len, number) in numbers.into_iter().chain(rest) {
-            let mut left = number;
-            for byte in text.iter_mut().skip(from).take(len).rev() {
-                *byte = b'0' + (left % 10) as u8;
-                left /= 10;
+        let two = |number: u64| [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8];
+        let mut put = |at: usize, digits: &[u8]| {
+            if let Some(place) = text.get_mut(at..at + digits.len()) {
+                place.copy_from_slice(digits);
             }
-        }
+        };
+        put(0, &two(year / 100));
+        put(2, &two(year));
+        put(5, &two(month));
+        put(8, &two(day));
+        put(11, &two(seconds / 3600));
+        put(14, &two(seconds / 60 % 60));
+        put(17, &two(seconds % 60));
+        put(20, &two(ms / 10));
+        put(22, &[b'0' + (ms % 10) as u8]);
         text
     }
 }

@@ -1,8 +1,7 @@
 //! A quick look at a stored body: whether it is just what this engine writes. It builds nothing; what it does not
 //! recognise, an escape in a text for one, is read with more care.
 
-use serde::de::IgnoredAny;
-
+use super::skim;
 use crate::clock::Timestamp;
 
 /// What stands in a field.
@@ -78,11 +77,7 @@ fn behind(text: &str, kind: Kind) -> Option<&str> {
                 }
             }
         }
-        Kind::Object => {
-            let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
-            let is_value = text.starts_with('{') && matches!(values.next(), Some(Ok(_)));
-            is_value.then(|| text.get(values.byte_offset()..)).flatten()
-        }
+        Kind::Object => text.get(skim::object(text.as_bytes())?..),
     }
 }
 

@@ -42,6 +42,7 @@ mod request_log;
 mod rollup;
 mod sessions;
 mod settle;
+mod skim;
 mod step_update;
 mod steps;
 mod streams;
