@@ -90,11 +90,11 @@ export declare class NativeStorage {
   /** Looks at the time: what is to be dialled and destroyed now; null for nothing. */
   tick(): Array<Errand> | null
   /**
-   * Calls that have finished, at most as many as `tickets` has room for behind its first place. That one
-   * gets their number, those behind it their tickets; a ticket with its highest bit set is of a record that
-   * has not changed, the others' texts are returned in order.
+   * Calls that have finished, at most as many as `tickets` has room for behind its first place: a JSON array of what
+   * they answer, or nothing where no answer has a text. The first place gets their number, with its highest bit set
+   * when there are more; those behind it their tickets, each with what its answer is (see `batch.rs`).
    */
-  finished(tickets: Uint32Array): string[]
+  finished(tickets: Uint32Array): string
   /** Whether `tick` has something to do although no call waits. */
   get isBusy(): boolean
   /** Whether it is inside the resilient stack: then it is to be looked at also when no call waits. */

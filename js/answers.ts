@@ -52,7 +52,11 @@ export class Answers {
   }
 
   /** Settles what has finished. `claim` gives who waits for a ticket, and forgets it; `waiting` calls do. */
-  settle(waiting: number, claim: (ticket: number) => Settle | undefined, claimed: (count: number) => void): void {
+  settle(
+    waiting: number,
+    claim: (ticket: number) => Settle | undefined,
+    claimed: (count: number) => void,
+  ): void {
     if (this.#tickets.length <= waiting) this.#tickets = new Uint32Array(2 * waiting)
     const tickets = this.#tickets
     const text = this.#native.finished(tickets)

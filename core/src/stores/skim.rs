@@ -156,7 +156,8 @@ mod tests {
             for _ in 0..20_000 {
                 let bytes = damaged(text, ids.random());
                 let Ok(text) = std::str::from_utf8(&bytes) else { continue };
-                let mut values = serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
+                let mut values =
+                    serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
                 let parsed = text.starts_with('{') && matches!(values.next(), Some(Ok(_)));
                 assert_eq!(object(&bytes), parsed.then(|| values.byte_offset()), "{text}");
             }
