@@ -13,8 +13,11 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 export declare class NativeBreaker {
   /** Its number: the id of the calls about it. */
   get number(): number
-  /** Asks for leave to make a call: a permit's number, -1 when it is not let through, -2 when only the store knows. */
-  begin(): number
+  /**
+   * Asks for leave to make a call: a permit's number, -1 when it is not let through, -2 when only the store knows.
+   * `leave` tells whether others may be made with the same permit without asking.
+   */
+  begin(leave: Float64Array): number
   /** The error of the call that was not let through last. */
   refusal(): string
   /**
@@ -22,6 +25,11 @@ export declare class NativeBreaker {
    * now.
    */
   end(permit: number, failed: boolean, tookMs: number): number
+  /**
+   * Tells what was noted with leave in advance: so many calls began, and those that ended well, at the first `count`
+   * of `times`, which are in ms by a clock that says `now`. The same bits, and `leave` as `begin` tells it.
+   */
+  noted(permit: number, begun: number, times: Float64Array, count: number, now: number, leave: Float64Array): number
   /** Ends a call that was let through without a result. The same bits. */
   release(permit: number): number
   /** The caller's own rule says that it should open. The same bits. */

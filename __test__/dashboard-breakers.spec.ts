@@ -1,10 +1,10 @@
 // The dashboard's circuit breaker around a service that fails: over REST, between two backends, and on the page.
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { Page } from 'playwright-core'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Backend, type Failure, type List, PATIENCE } from './dashboard/backend.js'
-import { launchBrowser } from './dashboard/browser.js'
+import { usePage } from './dashboard/page.js'
 import { rawClient, redisUrl } from './support/redis.js'
 
 interface Shown {
@@ -96,29 +96,13 @@ it('is one breaker for all backends on one Redis', async () => {
 })
 
 describe('the breaker on the page', () => {
-  let backend: Backend
-  let browser: Browser
   let page: Page
-  const problems: string[] = []
-  beforeAll(async () => {
-    backend = await Backend.start()
-    browser = await launchBrowser()
-  })
-  afterAll(async () => {
-    await browser?.close()
-    await backend?.stop()
+  let backend: Backend
+  usePage(PATIENCE.timeout, (stage) => {
+    ;({ backend, page } = stage)
   })
   beforeEach(async () => {
-    problems.length = 0
-    page = await browser.newPage({ viewport: { width: 1280, height: 860 } })
-    page.setDefaultTimeout(PATIENCE.timeout)
-    page.on('pageerror', (error) => problems.push(String(error)))
-    page.on('console', (message) => message.type() === 'error' && problems.push(message.text()))
     await page.goto(backend.url)
-  })
-  afterEach(async () => {
-    await page.close()
-    expect(problems).toEqual([])
   })
 
   const poll = (ask: () => unknown) => expect.poll(ask, { timeout: PATIENCE.timeout })

@@ -1,35 +1,17 @@
 // The dashboard's page in a real browser.
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import type { Page } from 'playwright-core'
+import { describe, expect, it } from 'vitest'
 import { Backend, type Chain, PATIENCE, type Session, type Step } from './dashboard/backend.js'
-import { launchBrowser } from './dashboard/browser.js'
+import { usePage } from './dashboard/page.js'
 
 describe('the page', () => {
   let backend: Backend
-  let browser: Browser
   let page: Page
-  const problems: string[] = []
-
-  beforeAll(async () => {
-    backend = await Backend.start()
-    browser = await launchBrowser()
-  })
-  afterAll(async () => {
-    await browser?.close()
-    await backend?.stop()
-  })
-  beforeEach(async () => {
-    problems.length = 0
-    page = await browser.newPage({ viewport: { width: 1280, height: 860 } })
-    page.setDefaultTimeout(8000)
-    page.on('pageerror', (error) => problems.push(String(error)))
-    page.on('console', (message) => message.type() === 'error' && problems.push(message.text()))
-  })
-  afterEach(async () => {
-    await page.close()
-    expect(problems).toEqual([])
+  let problems: string[]
+  usePage(8000, (stage) => {
+    ;({ backend, page, problems } = stage)
   })
 
   const status = (action: string) => page.locator('.step', { hasText: action }).locator('.status-word')

@@ -160,7 +160,7 @@ export interface BreakerHistoryEntry {
   readonly actor?: string
 }
 
-/** What a breaker tells. */
+/** What a breaker tells. Who listens to calls hears of those that begin from then on, and makes each of them cost more. */
 export interface BreakerEvents {
   attempted: BreakerName
   succeeded: BreakerName & { readonly durationMs: number }

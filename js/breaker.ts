@@ -1,17 +1,16 @@
 import type { NativeBreaker } from '../native.js'
+import { Ahead } from './breaker-ahead.js'
+import { type BreakerHooks, judged, matches } from './breaker-hooks.js'
+import { historyEntry, snapshot } from './breaker-read.js'
 import type {
   BreakerCall,
   BreakerCallOptions,
-  BreakerConfig,
   BreakerEvents,
   BreakerHistoryEntry,
   BreakerMetrics,
   BreakerName,
   BreakerOrder,
   BreakerSnapshot,
-  BreakerTransition,
-  CustomStrategy,
-  ErrorMatch,
 } from './breaker-types.js'
 import { errorOf, TimeoutError } from './errors.js'
 import type { Json } from './generated/records.js'
@@ -36,23 +35,6 @@ export interface BreakerHome {
   tell(): void
 }
 
-/** The parts of a configuration that are the caller's own code. */
-export interface BreakerHooks {
-  readonly isFailure: ((errorOrResult: unknown) => boolean) | undefined
-  readonly ignore: readonly ErrorMatch[] | undefined
-  readonly record: readonly ErrorMatch[] | undefined
-  readonly custom: CustomStrategy | undefined
-  readonly fallback: { readonly value: unknown } | undefined
-}
-
-/** The hooks of a configuration. */
-export function hooksOf(config: BreakerConfig): BreakerHooks {
-  const { isFailure, ignore, record, strategy } = config
-  const custom = typeof strategy === 'function' ? strategy : undefined
-  const fallback = 'fallback' in config ? { value: config.fallback } : undefined
-  return { isFailure, ignore, record, custom, fallback }
-}
-
 /** A circuit breaker around calls of the caller's own: see `call`. */
 export class Breaker {
   readonly name: string
@@ -63,9 +45,13 @@ export class Breaker {
   readonly #listeners = new Listeners<BreakerEvents>()
   readonly #all: Listeners<BreakerEvents>
   readonly #id: BreakerName
+  readonly #ahead: Ahead
   #hooks: BreakerHooks
   /** The latest answer of `begin`: in one generation all calls get the same. */
   #usual = 0
+  /** What follows a call that was made without asking. */
+  #gaveAhead: (value: unknown) => unknown
+  #threwAhead: (error: unknown) => never
 
   /** @internal */
   constructor(
@@ -83,11 +69,21 @@ export class Breaker {
     this.#home = home
     this.#all = all
     this.#hooks = hooks
+    this.#ahead = new Ahead(native)
+    this.#gaveAhead = this.#gaveWith(0)
+    this.#threwAhead = this.#threwWith(0)
   }
 
   /** @internal */
   setHooks(hooks: BreakerHooks): void {
     this.#hooks = hooks
+    this.recall()
+  }
+
+  /** @internal Tells the engine what was noted, and asks it before the next call. */
+  recall(): void {
+    this.#ahead.end()
+    this.#handOver()
   }
 
   /**
@@ -96,12 +92,24 @@ export class Breaker {
    * asked of the store. A store that is away never makes a call fail.
    */
   call<R>(fn: (call: BreakerCall) => R | PromiseLike<R>, options?: BreakerCallOptions): Promise<Awaited<R>> {
+    if (options === undefined && this.#ahead.begin()) return this.#runAhead(fn)
+    return this.#asking(fn, options)
+  }
+
+  #asking<R>(
+    fn: (call: BreakerCall) => R | PromiseLike<R>,
+    options: BreakerCallOptions | undefined,
+  ): Promise<Awaited<R>> {
     this.#home.stir()
-    const permit = this.#native.begin()
+    this.#handOver()
+    const permit = this.#ahead.ask(!this.#hooks.custom && !this.#hearsCalls())
     if (permit !== this.#usual) {
       this.#usual = permit
+      this.#gaveAhead = this.#gaveWith(permit)
+      this.#threwAhead = this.#threwWith(permit)
       this.#home.tell()
     }
+    if (options === undefined && this.#ahead.isGiven) return this.#runAhead(fn)
     if (permit >= 0) return this.#run(permit, fn, options)
     if (permit === REJECTED) return this.#rejected(errorOf(this.#native.refusal(), (value) => value))
     return this.#asked().then(
@@ -112,11 +120,13 @@ export class Breaker {
 
   /** How it is; asks the store when what is known here is older than 100 ms. */
   async state(options?: CallOptions): Promise<BreakerSnapshot> {
+    this.#handOver()
     return snapshot(await this.#home.ask('breaker.state', this.#native.number, options))
   }
 
   /** What it counted; asks the store like `state`. */
   async metrics(options?: CallOptions): Promise<BreakerMetrics> {
+    this.#handOver()
     return (await this.#home.ask(
       'breaker.metrics',
       this.#native.number,
@@ -151,12 +161,15 @@ export class Breaker {
 
   /** Its latest changes, the newest first: at most 100. */
   async history(options?: Omit<ListOptions, 'order'>): Promise<BreakerHistoryEntry[]> {
+    this.#handOver()
     const entries = (await this.#home.ask('breaker.history', this.#native.number, options)) as Json[]
     return entries.map(historyEntry)
   }
 
   /** Hears of what happens; the function that comes back ends that. */
   on<K extends keyof BreakerEvents>(type: K, listener: Listener<BreakerEvents[K]>): () => void {
+    // Who listens to calls hears of those that begin from now on.
+    this.recall()
     return this.#listeners.on(type, listener)
   }
 
@@ -170,8 +183,15 @@ export class Breaker {
     return this.#listeners.has(type) || this.#all.has(type)
   }
 
+  /** Whether anybody hears of each call. */
+  #hearsCalls(): boolean {
+    return this.#hears('attempted') || this.#hears('succeeded') || this.#hears('failed')
+  }
+
   async #order(name: string, order: BreakerOrder | undefined): Promise<BreakerSnapshot> {
+    this.recall()
     const now = snapshot(await this.#home.ask(name, this.#native.number, order))
+    this.recall()
     this.#home.tell()
     // It holds here; the store is told when it is back.
     if (now.storeAway) this.#home.stir()
@@ -194,6 +214,43 @@ export class Breaker {
     const { value } = fallback
     if (typeof value !== 'function') return Promise.resolve(value as R)
     return new Promise((resolve) => resolve(value(error) as R))
+  }
+
+  /** A call that nobody has to hear of unless it fails: how long it takes is not looked at. */
+  #runAhead<R>(fn: (call: BreakerCall) => R | PromiseLike<R>): Promise<Awaited<R>> {
+    const permit = this.#usual
+    const gave = this.#gaveAhead
+    const threw = this.#threwAhead
+    let made: R | PromiseLike<R>
+    try {
+      made = fn(UNBOUNDED)
+    } catch (error) {
+      this.#threw(permit, performance.now(), error)
+      return Promise.reject(error)
+    }
+    return Promise.resolve(made).then(gave, threw) as Promise<Awaited<R>>
+  }
+
+  #gaveWith(permit: number): (value: unknown) => unknown {
+    return (value) => {
+      const { isFailure } = this.#hooks
+      if (isFailure !== undefined && judged(isFailure, value)) this.#ended(permit, true, 0, value)
+      else if (!this.#ahead.note(permit)) this.#ended(permit, false, 0, undefined)
+      else if (this.#ahead.isFull) this.#handOver()
+      return value
+    }
+  }
+
+  #threwWith(permit: number): (error: unknown) => never {
+    return (error) => {
+      this.#threw(permit, performance.now(), error)
+      throw error
+    }
+  }
+
+  #handOver(): void {
+    const bits = this.#ahead.handOver()
+    if (bits !== 0) this.#after(bits)
   }
 
   #run<R>(
@@ -291,6 +348,8 @@ export class Breaker {
   }
 
   #ended(permit: number, failed: boolean, took: number, error: unknown): void {
+    if (failed) this.#ahead.end()
+    this.#handOver()
     const bits = this.#native.end(permit, failed, took)
     if (failed) {
       if (this.#hears('failed')) this.tell('failed', { ...this.#id, durationMs: took, error })
@@ -314,23 +373,6 @@ export class Breaker {
 /** For a call without a signal or a time limit: never aborted, the same for all. */
 const UNBOUNDED: BreakerCall = Object.freeze({ signal: new AbortController().signal })
 
-/** What the caller's own rule says; one that throws says that it is so, and the call's own end stays what it is. */
-function judged(rule: (value: unknown) => boolean, value: unknown): boolean {
-  try {
-    return rule(value) === true
-  } catch {
-    return true
-  }
-}
-
-function matches(list: readonly ErrorMatch[], error: unknown): boolean {
-  const { code, name } = (typeof error === 'object' && error !== null ? error : {}) as {
-    code?: unknown
-    name?: unknown
-  }
-  return list.some((one) => (typeof one === 'string' ? one === code || one === name : error instanceof one))
-}
-
 function lateError(timeoutMs: number): TimeoutError {
   return new TimeoutError({
     code: 'STORAGE_TIMEOUT',
@@ -340,40 +382,4 @@ function lateError(timeoutMs: number): TimeoutError {
     attempts: 1,
     outcome: 'unknown',
   })
-}
-
-const date = (ms: unknown): Date | null => (typeof ms === 'number' ? new Date(ms) : null)
-
-function snapshot(written: Json): BreakerSnapshot {
-  const facts = written as unknown as Record<string, unknown>
-  for (const field of ['since', 'until', 'openedAt', 'closedAt', 'lastFailureAt']) {
-    facts[field] = date(facts[field])
-  }
-  return Object.freeze(facts) as unknown as BreakerSnapshot
-}
-
-function historyEntry(written: Json): BreakerHistoryEntry {
-  const facts = written as unknown as Record<string, unknown>
-  facts.at = date(facts.at)
-  for (const field of ['until', 'droppedSince']) {
-    if (facts[field] !== undefined) facts[field] = date(facts[field])
-  }
-  return Object.freeze(facts) as unknown as BreakerHistoryEntry
-}
-
-/** A row of a table, with its times as dates. */
-export function dated(written: Json, times: readonly string[]): object {
-  const facts = written as unknown as Record<string, unknown>
-  for (const field of times) if (facts[field] !== undefined) facts[field] = date(facts[field])
-  return Object.freeze(facts)
-}
-
-/** The event that a transition is. */
-export function transitionEvent(id: BreakerName, moved: Record<string, unknown>): BreakerTransition {
-  return Object.freeze({
-    ...id,
-    ...moved,
-    at: date(moved.at),
-    until: date(moved.until),
-  }) as unknown as BreakerTransition
 }

@@ -1,5 +1,7 @@
 import type { NativeBreaker } from '../native.js'
-import { Breaker, type BreakerHome, hooksOf, transitionEvent } from './breaker.js'
+import { Breaker, type BreakerHome } from './breaker.js'
+import { hooksOf } from './breaker-hooks.js'
+import { transitionEvent } from './breaker-read.js'
 import type { BreakerConfig, BreakerEvents, BreakerName, BreakerState } from './breaker-types.js'
 import { encode, isPlainObject } from './encode.js'
 import { errorOf } from './errors.js'
@@ -68,14 +70,17 @@ export class Breakers {
    */
   get(name: string, config: BreakerConfig = {}): Breaker {
     const { text, tagged } = encode(configured(name, config))
+    const { context, boundary } = config ?? {}
+    const own = Object.keys(config ?? {}).some((key) => key !== 'context' && key !== 'boundary')
+    // What was noted belongs to the configuration that held until now.
+    if (own) this.#recall((it) => it.name === name && it.context === context && it.boundary === boundary)
     const native = this.#native(text, tagged)
     const known = this.#breakers.get(native.number)
     const hooks = hooksOf(config)
     if (known) {
-      if (Object.keys(config).some((key) => key !== 'context' && key !== 'boundary')) known.setHooks(hooks)
+      if (own) known.setHooks(hooks)
       return known
     }
-    const { context, boundary } = config
     const id: BreakerName = {
       name,
       ...(context === undefined ? {} : { context }),
@@ -93,17 +98,21 @@ export class Breakers {
 
   /** Hears of what happens to any of them; the function that comes back ends that. */
   on<K extends keyof BreakerEvents>(type: K, listener: Listener<BreakerEvents[K]>): () => void {
+    this.#recall()
     return this.#all.on(type, listener)
   }
 
   /** @internal */
   export(): Promise<Json> {
+    this.#recall()
     return this.#link.ask('breakers.export', '', undefined)
   }
 
   /** @internal */
   async import(exported: Json): Promise<number> {
+    this.#recall()
     const [taken] = (await this.#link.ask('breakers.import', '', undefined, exported)) as [number]
+    this.#recall()
     return taken
   }
 
@@ -158,12 +167,19 @@ export class Breakers {
   /** How many are in use. A store that does not answer is met again by the next tick. */
   async #once(): Promise<number> {
     try {
+      this.#recall()
       const [active] = (await this.#link.ask('breakers.sync', '', undefined)) as [number]
+      this.#recall()
       this.#tell()
       return active
     } catch {
       return 1
     }
+  }
+
+  /** The engine hears what was noted, and is asked before the next call of each breaker. */
+  #recall(which: (breaker: Breaker) => boolean = () => true): void {
+    for (const breaker of this.#breakers.values()) if (which(breaker)) breaker.recall()
   }
 
   #tell(): void {

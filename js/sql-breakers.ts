@@ -1,4 +1,4 @@
-import { dated } from './breaker.js'
+import { dated } from './breaker-read.js'
 import type { BreakerEventPage, BreakerEventQuery, BreakerRow, BreakerTableQuery } from './breaker-types.js'
 import { type BreakerLink, Breakers } from './breakers.js'
 import { numberOf } from './calls.js'

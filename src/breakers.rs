@@ -1,9 +1,10 @@
-//! A circuit breaker as JavaScript holds it: asked before a call, told after it, without a round trip.
+//! A circuit breaker as JavaScript holds it: asked before a call, told after it, without a round trip; or, with leave in
+//! advance, not asked at all, and told of some calls at a time.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use flowkeep_core::breaker::{Begun, Breaker, Ended, Rejection};
+use flowkeep_core::breaker::{Ahead, Begun, Breaker, Ended, Rejection};
 use flowkeep_core::operation::Operation;
 use flowkeep_core::schema::Input;
 use flowkeep_core::storage::{BreakerDesk, metrics_json, open_error, permit_number, permit_of};
@@ -18,6 +19,10 @@ const ASK_STORE: f64 = -2.0;
 /// Bits of the answer of `end`: there are transitions to be told, the store should hear of it now.
 const TOLD: u32 = 1;
 const URGENT: u32 = 2;
+
+/// A typed array of JavaScript that leave in advance is written into: results that may be noted, 0 for no such leave;
+/// for how many ms calls may begin, infinite while nothing else happens.
+type Leave<'a> = &'a mut [f64];
 
 /// A circuit breaker.
 #[napi]
@@ -43,10 +48,15 @@ impl NativeBreaker {
     }
 
     /// Asks for leave to make a call: a permit's number, -1 when it is not let through, -2 when only the store knows.
-    #[napi]
-    pub fn begin(&self) -> f64 {
+    /// `leave` tells whether others may be made with the same permit without asking.
+    #[napi(ts_args_type = "leave: Float64Array")]
+    pub fn begin(&self, leave: Leave<'_>) -> f64 {
+        write(leave, None);
         guarded::or_default(|| match self.breaker.begin() {
-            Begun::Admitted(permit) => permit_number(permit) as f64,
+            Begun::Admitted(permit) => {
+                write(leave, self.breaker.ahead());
+                permit_number(permit) as f64
+            }
             Begun::Rejected(rejection) => {
                 self.rejection.replace(Some(rejection));
                 REJECTED
@@ -71,6 +81,31 @@ impl NativeBreaker {
         guarded::or_default(|| bits(self.breaker.end(permit_of(number(permit)), failed, took_ms)))
     }
 
+    /// Tells what was noted with leave in advance: so many calls began, and those that ended well, at the first `count`
+    /// of `times`, which are in ms by a clock that says `now`. The same bits, and `leave` as `begin` tells it.
+    #[napi(
+        ts_args_type = "permit: number, begun: number, times: Float64Array, count: number, now: number, leave: Float64Array"
+    )]
+    pub fn noted(
+        &self,
+        permit: f64,
+        begun: u32,
+        times: &[f64],
+        count: u32,
+        now: f64,
+        leave: Leave<'_>,
+    ) -> u32 {
+        write(leave, None);
+        guarded::or_default(|| {
+            let times = times.iter().take(count as usize);
+            // An age is rounded up: no result counts as later than it was.
+            let ages = times.map(|time| number((now - time).ceil()));
+            let bits = bits(self.breaker.noted(permit_of(number(permit)), begun, ages));
+            write(leave, self.breaker.ahead());
+            bits
+        })
+    }
+
     /// Ends a call that was let through without a result. The same bits.
     #[napi]
     pub fn release(&self, permit: f64) -> u32 {
@@ -88,6 +123,12 @@ impl NativeBreaker {
     pub fn metrics(&self) -> String {
         guarded::text(Some(Operation::BreakerMetrics), || metrics_json(&self.breaker.standing()))
     }
+}
+
+fn write(leave: Leave<'_>, ahead: Option<Ahead>) {
+    let [results, valid_ms, ..] = leave else { return };
+    *results = ahead.map_or(0.0, |ahead| ahead.results.into());
+    *valid_ms = ahead.and_then(|ahead| ahead.valid_ms).map_or(f64::INFINITY, |ms| ms as f64);
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates, which is meant")]

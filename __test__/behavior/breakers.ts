@@ -8,6 +8,7 @@ import type {
   StorageOptions,
 } from '../support/flowkeep.js'
 import { until } from '../support/until.js'
+import { testAhead } from './breakers-ahead.js'
 
 /** What breakers are tested on. */
 export interface BreakerSubject {
@@ -41,6 +42,7 @@ export function testBreakers(subject: BreakerSubject): void {
     orders(make)
     names_(() => storage.breakers)
     told(make, () => storage.breakers)
+    testAhead(make)
   })
 }
 

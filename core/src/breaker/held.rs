@@ -21,7 +21,7 @@ use crate::id::Ids;
 /// A copy that is older is not believed.
 pub(super) const FRESH_MS: u64 = 100;
 /// Entries of the log that are carried at once.
-const BATCH: usize = 50;
+pub(super) const BATCH: usize = 50;
 /// What a random number is shifted by for a process' own: what is left is exact in every JSON.
 const WHO_BITS: u32 = 16;
 
@@ -151,20 +151,28 @@ impl Breaker {
         let local = self.clock.now().0;
         let mut inner = self.lock();
         let outcome = Outcome::of(&inner.policy, failed, took_ms);
-        let inner = &mut *inner;
         let now = inner.now(local);
+        inner.used_at = local;
+        self.result(&mut inner, permit, outcome, now)
+    }
+
+    /// A result of this time.
+    pub(super) fn result(&self, inner: &mut Inner, permit: Permit, outcome: Outcome, now: u64) -> Ended {
         let event = if self.votes(inner, permit.generation) {
             inner.ballot.count(self.who, &inner.policy, permit.generation, outcome, now)
         } else {
             Some(Event::Report(permit, outcome))
         };
-        self.told(inner, event, local)
+        self.told(inner, event, now)
     }
 
     /// Ends a call that was let through without a result.
     pub fn release(&self, permit: Permit) -> Ended {
         let local = self.clock.now().0;
-        self.told(&mut self.lock(), Some(Event::Release(permit)), local)
+        let mut inner = self.lock();
+        inner.used_at = local;
+        let now = inner.now(local);
+        self.told(&mut inner, Some(Event::Release(permit)), now)
     }
 
     /// The caller's own rule says that it should open.
@@ -172,26 +180,25 @@ impl Breaker {
         let local = self.clock.now().0;
         let mut inner = self.lock();
         let inner = &mut *inner;
+        inner.used_at = local;
         let (now, generation) = (inner.now(local), inner.state.generation);
         let event = if self.votes(inner, generation) {
             inner.ballot.trip(self.who, generation, now)
         } else {
             Some(Event::Trip)
         };
-        self.told(inner, event, local)
+        self.told(inner, event, now)
     }
 
     /// Whether a result of this generation is this process' own affair, and its vote that of all.
-    fn votes(&self, inner: &Inner, generation: u64) -> bool {
+    pub(super) fn votes(&self, inner: &Inner, generation: u64) -> bool {
         let State { mode, generation: present, .. } = inner.state;
         let quorum = inner.scope == Scope::Quorum && self.shared(inner).is_some();
         quorum && mode == Mode::Closed && generation == present
     }
 
-    fn told(&self, inner: &mut Inner, event: Option<Event>, local: u64) -> Ended {
-        inner.used_at = local;
+    fn told(&self, inner: &mut Inner, event: Option<Event>, now: u64) -> Ended {
         let Some(event) = event else { return Ended { told: false, urgent: false } };
-        let now = inner.now(local);
         let applied = self.happen(inner, event, now, &Note::default());
         inner.late += u64::from(applied.verdict == Verdict::Ignored);
         let warns = matches!(event, Event::Vote { failing: true, .. });
@@ -200,16 +207,17 @@ impl Breaker {
         Ended { told: !inner.told.is_empty(), urgent }
     }
 
+    /// What an open time that begins now would be spread by.
+    pub(super) fn chance(&self, inner: &Inner) -> f64 {
+        if inner.policy.jitter > 0.0 { (self.ids.random() >> 11) as f64 / (1u64 << 53) as f64 } else { 0.5 }
+    }
+
     /// Moves the state here, and remembers it for the store.
     pub(super) fn happen(&self, inner: &mut Inner, event: Event, now: u64, note: &Note) -> Applied {
-        let chance = if inner.policy.jitter > 0.0 {
-            (self.ids.random() >> 11) as f64 / (1u64 << 53) as f64
-        } else {
-            0.5
-        };
+        let chance = self.chance(inner);
         if matches!(event, Event::Vote { .. }) && self.shared(inner).is_some() && !inner.is_alone() {
             // The others' votes may be unknown here: the store decides.
-            inner.remember(event, now, chance, note, false);
+            inner.remember(event, (now, 1), chance, note, false);
             return Applied { verdict: Verdict::Noted, transitions: Vec::new() };
         }
         let applied = inner.play(event, now, chance, note);
@@ -218,10 +226,11 @@ impl Breaker {
             || matches!(applied.verdict, Verdict::Admitted(Permit { probe: 1.., .. }));
         if self.shared(inner).is_none() {
             // What happens here is what happened: nobody else has to know first.
-            let made = std::mem::take(&mut inner.unsaved);
-            self.outbox.post(&self.id, &made);
+            if !inner.unsaved.is_empty() {
+                self.outbox.post(&self.id, &std::mem::take(&mut inner.unsaved));
+            }
         } else if changed {
-            inner.remember(event, now, chance, note, applied.transitions.is_empty());
+            inner.remember(event, (now, 1), chance, note, applied.transitions.is_empty());
         }
         inner.told.extend(&applied.transitions);
         applied

@@ -167,19 +167,20 @@ impl Inner {
         }
     }
 
-    pub fn remember(&mut self, event: Event, at: u64, chance: f64, note: &Note, alone: bool) {
+    /// Writes into the log what happened, so many times.
+    pub fn remember(&mut self, event: Event, (at, times): (u64, u32), chance: f64, note: &Note, alone: bool) {
         if let Some(last) = self.log.back_mut() {
             // Equal results of one ms are one entry.
             let same = last.event == event && last.at == at && last.number >= self.leaving;
             if alone && same && matches!(event, Event::Report(..)) {
-                last.times += 1;
+                last.times = last.times.saturating_add(times);
                 return;
             }
         }
         if self.log.len() == LOG {
             self.log.pop_front();
         }
-        self.log.push_back(Entry { number: self.next, event, at, chance, times: 1, note: note.clone() });
+        self.log.push_back(Entry { number: self.next, event, at, chance, times, note: note.clone() });
         self.next += 1;
     }
 

@@ -118,8 +118,16 @@ pub fn apply(policy: &Policy, state: &mut State, event: Event, now: u64, chance:
 pub fn judge(policy: &Policy, state: &mut State, outcome: Outcome, now: u64) -> bool {
     let now = clamp(policy, state, now);
     let mut moves = Moves { policy, state, now, chance: 0.5, transitions: Vec::new() };
-    moves.count(outcome);
+    moves.count(outcome, 1);
     moves.tripped(true).is_some()
+}
+
+/// Counts so many calls of a closed circuit that did well. The same as an event for each, where no rule can say
+/// anything after one of them.
+pub(super) fn pass(policy: &Policy, state: &mut State, times: u32, now: u64) {
+    let now = clamp(policy, state, now);
+    let mut moves = Moves { policy, state, now, chance: 0.5, transitions: Vec::new() };
+    moves.count(Outcome { failed: false, slow: false }, times);
 }
 
 /// A vote that is older does not count: who makes no calls has no say.
@@ -215,7 +223,7 @@ impl Moves<'_> {
         }
         match self.state.mode {
             Mode::Closed => {
-                self.count(outcome);
+                self.count(outcome, 1);
                 if let Some(cause) = self.tripped(outcome.failed) {
                     self.open(None, cause);
                 }
@@ -230,7 +238,7 @@ impl Moves<'_> {
         if !self.end_lease(permit) {
             return Verdict::Ignored;
         }
-        self.count(outcome);
+        self.count(outcome, 1);
         if outcome.failed || outcome.slow {
             self.open(None, Cause::ProbeFailed);
             return Verdict::Noted;
@@ -259,16 +267,16 @@ impl Moves<'_> {
         self.state.leases.len() < before
     }
 
-    fn count(&mut self, outcome: Outcome) {
-        let state = &mut *self.state;
-        state.window.add(self.policy.span, self.now, outcome.failed, outcome.slow);
+    fn count(&mut self, outcome: Outcome, times: u32) {
+        let (state, all) = (&mut *self.state, u64::from(times));
+        state.window.add_times(self.policy.span, self.now, outcome.failed, outcome.slow, times);
         if outcome.failed {
-            state.in_a_row += 1;
-            state.failures += 1;
+            state.in_a_row += all;
+            state.failures += all;
             state.last_failure_at = Some(self.now);
         } else {
             state.in_a_row = 0;
-            state.successes += 1;
+            state.successes += all;
         }
     }
 

@@ -1,6 +1,7 @@
 //! Circuit breakers: one pure state machine, which every holder of a breaker's state uses; breakers that share
 //! their state through a [`BreakerStore`]; and the one on a backend.
 
+mod ahead;
 mod audit;
 mod cargo;
 mod held;
@@ -22,6 +23,7 @@ mod sync;
 mod tests;
 mod window;
 
+pub use ahead::Ahead;
 pub use audit::{Audit, Note};
 pub use held::{Begun, Breaker, Ended, Scope, Settings, Standing};
 pub use id::BreakerId;

@@ -38,21 +38,32 @@ impl Window {
 
     /// Takes a result in.
     pub fn add(&mut self, span: Span, now: u64, failed: bool, slow: bool) {
+        self.add_times(span, now, failed, slow, 1);
+    }
+
+    /// Takes so many equal results in.
+    pub fn add_times(&mut self, span: Span, now: u64, failed: bool, slow: bool, times: u32) {
         self.advance(span, now);
+        let all = u64::from(times);
+        let (failures, slows) = (all * u64::from(failed), all * u64::from(slow));
+        self.counts.calls += all;
+        self.counts.failures += failures;
+        self.counts.slow += slows;
         match span {
             Span::Time(_) => {
                 let slot = now / self.width.max(1);
                 match self.slots.back_mut() {
-                    Some((last, calls, failures, slows)) if *last == slot => {
-                        *calls += 1;
-                        *failures += u64::from(failed);
-                        *slows += u64::from(slow);
+                    Some((last, calls, lost, slowed)) if *last == slot => {
+                        *calls += all;
+                        *lost += failures;
+                        *slowed += slows;
                     }
-                    _ => self.slots.push_back((slot, 1, u64::from(failed), u64::from(slow))),
+                    _ => self.slots.push_back((slot, all, failures, slows)),
                 }
             }
             Span::Calls(most) => {
-                self.calls.push_back(u8::from(failed) | u8::from(slow) << 1);
+                let result = u8::from(failed) | u8::from(slow) << 1;
+                self.calls.extend(std::iter::repeat_n(result, times as usize));
                 while self.calls.len() > most.max(1) {
                     if let Some(gone) = self.calls.pop_front() {
                         self.take((1, u64::from(gone & 1), u64::from(gone >> 1)));
@@ -60,15 +71,22 @@ impl Window {
                 }
             }
         }
-        self.counts.calls += 1;
-        self.counts.failures += u64::from(failed);
-        self.counts.slow += u64::from(slow);
     }
 
     /// What it holds now.
     pub fn counts(&mut self, span: Span, now: u64) -> Counts {
         self.advance(span, now);
         self.counts
+    }
+
+    /// Whether it held a failure when it was looked at last.
+    pub fn has_failures(&self) -> bool {
+        self.counts.failures > 0
+    }
+
+    /// Whether it held a slow call when it was looked at last.
+    pub fn has_slow(&self) -> bool {
+        self.counts.slow > 0
     }
 
     /// Lets go of what is too old, and of what a clock that was set back made later than now.

@@ -7,6 +7,7 @@
     reason = "a test that can't go on fails"
 )]
 
+mod ahead;
 mod crew;
 mod quorum;
 #[path = "../support/mod.rs"]

@@ -8,6 +8,7 @@
     reason = "a test that can't go on fails"
 )]
 
+mod deadlock;
 mod trouble;
 
 use std::sync::Arc;

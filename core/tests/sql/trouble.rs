@@ -12,20 +12,20 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection as _};
 use super::{File, databases, entry, open, soon, unique, write};
 
 /// Somebody else's connection.
-async fn stranger(url: &str) -> AnyConnection {
+pub async fn stranger(url: &str) -> AnyConnection {
     sqlx::any::install_default_drivers();
     AnyConnection::connect(url).await.unwrap()
 }
 
-async fn say(connection: &mut AnyConnection, text: String) {
+pub async fn say(connection: &mut AnyConnection, text: String) {
     sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.unwrap();
 }
 
-fn id(name: &str) -> BreakerId {
+pub fn id(name: &str) -> BreakerId {
     BreakerId { name: name.to_owned(), ..BreakerId::default() }
 }
 
-fn opened(generation: u64) -> State {
+pub fn opened(generation: u64) -> State {
     State { mode: Mode::Open, generation, at: SystemClock.now().0, ..State::default() }
 }
 
