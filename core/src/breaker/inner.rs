@@ -122,7 +122,9 @@ impl Inner {
 
     /// Whether only the store can say what happens to a call now.
     pub fn must_ask(&self, local: u64) -> bool {
-        let over = self.state.until.is_some_and(|until| until <= self.now(local));
+        // As the machine takes it: never before the latest time that was seen.
+        let now = self.now(local).max(self.state.at);
+        let over = self.state.until.is_some_and(|until| until <= now);
         self.is_stale(local) || self.state.mode == Mode::HalfOpen || over
     }
 

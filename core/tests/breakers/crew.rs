@@ -89,6 +89,12 @@ impl Process {
         self.clock.stands.store(now, Ordering::SeqCst);
     }
 
+    /// Stops its clock so much before now.
+    pub fn stand_before(&self, ms: u64) {
+        let then = self.clock.now().0 - ms;
+        self.clock.stands.store(then, Ordering::SeqCst);
+    }
+
     pub fn mode(&self) -> Mode {
         self.breaker.standing().state.mode
     }

@@ -200,6 +200,18 @@ async fn at_most_so_many_probes_start_in_a_generation() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_it_for_earlier_than_it_is_starts_no_probe_unasked() {
+    for (name, backend) in support::backends().await {
+        let crew = processes(&backend, "behind", &policy(), &[0, 0]);
+        crew[0].order(Command::Open { for_ms: Some(0) }).await;
+        crew[1].sync().await;
+        // The opening is over by the store's clock; by this one it has not begun.
+        crew[1].stand_before(30);
+        assert_eq!(crew[1].breaker.begin(), Begun::AskStore, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_reach_every_process_and_stay() {
     for (name, backend) in support::backends().await {
         let crew = processes(&backend, "orders", &policy(), &[0, 0]);

@@ -4,9 +4,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flowkeep_core::breaker::{Cause, Mode, Scope};
+use flowkeep_core::clock::{Clock, SystemClock};
 
 use super::crew::{Process, policy, scoped};
 use super::support;
+
+/// Times that are less apart may be taken for the same by two processes.
+const APART_MS: u64 = 400;
 
 /// A call that ends well.
 async fn succeed(process: &Process) {
@@ -50,6 +54,7 @@ async fn who_is_cut_off_decides_for_itself_only() {
         }
         crew[0].sync().await;
         crew[0].stand(0);
+        let cut_off_at = SystemClock.now().0;
         crew[0].away.store(true, Ordering::SeqCst);
         for _ in 0..2 {
             assert!(crew[0].breaker.sync(crew[0].soon()).await.is_err(), "{name}");
@@ -57,11 +62,13 @@ async fn who_is_cut_off_decides_for_itself_only() {
         crew[0].fail(3).await;
         assert_eq!(crew[0].mode(), Mode::Closed, "{name}: the other one was well when it was seen last");
         // Its vote is too old, by whichever clock: who is left is alone.
-        crew[0].stand(10_500);
+        crew[0].stand(10_000 + APART_MS / 2);
         crew[0].fail(1).await;
         assert_eq!(crew[0].mode(), Mode::Open, "{name}");
         // Somebody else is well at a later time.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        while SystemClock.now().0 < cut_off_at + APART_MS {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         succeed(&scoped(&backend, "cut off", &policy(), &[0], Scope::Quorum)[0]).await;
         crew[0].away.store(false, Ordering::SeqCst);
         crew[0].sync().await;
