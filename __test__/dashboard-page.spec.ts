@@ -55,6 +55,23 @@ describe('the page', () => {
     expect(await page.evaluate(() => 'kept' in window)).toBe(true)
   })
 
+  it('misses nothing across a reload', async () => {
+    const { sessionId } = await backend.post<Session>('/api/users/joy/sessions', { title: 'Reloaded' })
+    const { chainId } = await backend.post<Chain>(`/api/sessions/${sessionId}/chains`, { title: 'Count' })
+    const count = (n: number) => backend.post(`/api/chains/${chainId}/steps`, { action: `number ${n}` })
+    const shown = async () =>
+      (await page.locator('.step').allTextContents()).map((text) => /number \d+/.exec(text)?.[0])
+    const upTo = (n: number) => Array.from({ length: n }, (_, at) => `number ${at}`)
+    await page.goto(`${backend.url}/?user=joy`)
+    await page.getByRole('heading', { level: 1, name: 'Reloaded' }).waitFor()
+    for (let n = 0; n < 10; n++) {
+      await count(2 * n)
+      // One more comes while the page is being loaded.
+      await Promise.all([page.reload(), count(2 * n + 1)])
+      await expect.poll(shown, PATIENCE).toEqual(upTo(2 * n + 2))
+    }
+  })
+
   it('shows an outage: what is kept, and how it is brought', async () => {
     await page.goto(backend.url)
     const again = page.getByRole('button', { name: 'Run again' })

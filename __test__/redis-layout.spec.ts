@@ -293,3 +293,57 @@ describe('the commands', () => {
       expect(await fixture.storage.getSession(lost.sessionId)).toBeNull()
     }))
 })
+
+describe('a page', () => {
+  it('costs what it shows, however many there are', async () => {
+    await withStorage({ sweepSeconds: 0 }, async ({ storage }) => {
+      const cost = async (userId: string) => {
+        const seen = async () => {
+          const stats = await client.info('stats')
+          const bytes = (name: string) => Number(new RegExp(`${name}:(\\d+)`).exec(stats)?.[1])
+          return [bytes('total_net_output_bytes'), bytes('total_commands_processed')] as const
+        }
+        const costs: number[][] = []
+        const asks = [
+          () => storage.querySessions({ parent: userId, limit: 10 }),
+          () => storage.querySessions({ parent: userId, limit: 10, order: 'desc', state: 'active' }),
+          () => storage.sessionCounts(userId),
+        ]
+        for (const ask of asks) {
+          // Somebody else may ask for something in between, a heartbeat for one: the least of three counts.
+          const tries: [number, number][] = []
+          for (let n = 0; n < 3; n++) {
+            const [bytes, commands] = await seen()
+            await ask()
+            const [bytesThen, commandsThen] = await seen()
+            tries.push([bytesThen - bytes, commandsThen - commands])
+          }
+          costs.push([
+            Math.min(...tries.map(([bytes]) => bytes)),
+            Math.min(...tries.map(([, calls]) => calls)),
+          ])
+        }
+        return costs
+      }
+      const fill = async (userId: string, count: number) => {
+        for (let from = 0; from < count; from += 100) {
+          const some = Array.from({ length: Math.min(100, count - from) }, () =>
+            storage.createSession(userId, {}),
+          )
+          await Promise.all(some)
+        }
+      }
+      const [few, many] = [newUser(), newUser()]
+      await fill(few, 20)
+      await fill(many, 5_000)
+      await cost(few)
+      const [ofFew, ofMany] = [await cost(few), await cost(many)]
+      for (const [at, [bytes = 0, commands]] of ofMany.entries()) {
+        const [bytesOfFew = 0, commandsOfFew] = existing(ofFew[at])
+        expect(commands).toBe(commandsOfFew)
+        // A number of two more digits is all that differs.
+        expect(Math.abs(bytes - bytesOfFew)).toBeLessThan(40)
+      }
+    })
+  })
+})

@@ -160,6 +160,45 @@ export function queries(subject: Subject): void {
       )
     })
 
+    it.each([5, 6, 7])(
+      'meet what is there throughout exactly once, while others come and go (%i)',
+      async (seed) => {
+        const { storage } = fixture
+        const random = chance(seed)
+        const { sessionId } = await fixture.session()
+        const chain = async () => (await storage.createChain(sessionId, { title: 'chain' })).chainId as string
+        const { chainId: parent } = await storage.createChain(sessionId, { title: 'of steps' })
+        const step = async () => (await storage.createStep(parent, { action: 'step' })).stepId as string
+        const walks = [
+          { make: chain, drop: (id: string) => storage.deleteChain(id), of: 'chainId' },
+          { make: step, drop: (id: string) => storage.deleteStep(id), of: 'stepId' },
+        ] as const
+        for (const { make, drop, of } of walks) {
+          const others = [await make(), await make()]
+          const kept = of === 'chainId' ? [parent as string] : []
+          for (let n = 0; n < 12; n++) (n % 4 === 0 ? others : kept).push(await make())
+          const disturb = async () => {
+            for (let n = random(4); n > 0; n--) {
+              others.push(await make())
+              const gone = others.splice(random(others.length), 1)[0]
+              if (gone !== undefined && random(2) === 0) await drop(gone)
+            }
+          }
+          for (const order of ['asc', 'desc'] as const) {
+            const query = { order, limit: 1 + random(4), fields: [] }
+            const page = (more: object): Promise<RecordPage<Record<string, unknown>>> =>
+              of === 'chainId'
+                ? storage.queryChains({ parent: sessionId, ...query, ...more })
+                : storage.querySteps({ parent, ...query, ...more })
+            const met = (await walk(page, disturb)).map((record) => record[of] as string)
+            const inOrder = of === 'chainId' ? [...kept].sort() : kept
+            expect(new Set(met).size).toBe(met.length)
+            expect(met.filter((id) => kept.includes(id)).sort()).toEqual([...inOrder].sort())
+          }
+        }
+      },
+    )
+
     it('leave out what is large and not asked for', async () => {
       const { storage } = fixture
       const chain = await fixture.chainOf(['completed', 'pending', 'completed'])

@@ -144,6 +144,41 @@ export function replay(subject: Subject): void {
       expect(refused).toBeGreaterThan(10)
     })
 
+    it('stands on events that tell what has changed, and no more', async () => {
+      const { storage } = fixture
+      const large = { large: 'x'.repeat(10_000) }
+      const { sessionId } = await fixture.session({ title: 'one', metadata: large })
+      const { chainId } = await storage.createChain(sessionId, { title: 'one', metadata: large })
+      const { stepId } = await storage.createStep(chainId, { action: 'one', inputs: large })
+      const tell = async (change: () => Promise<unknown>) => {
+        const known = async () =>
+          new Map<string, object | null>([
+            ['session', await storage.getSession(sessionId)],
+            ['chain', await storage.getChain(chainId)],
+            ['step', await storage.getStep(stepId)],
+          ])
+        const before = await known()
+        const { length } = await fixture.eventsOf({ sessionId })
+        await change()
+        const after = await known()
+        for (const { type, data } of (await fixture.eventsOf({ sessionId })).slice(length)) {
+          const kind = type.slice(0, type.indexOf(':'))
+          const [was, is] = [before.get(kind) ?? {}, after.get(kind) ?? {}] as Record<string, unknown>[]
+          const names = [...new Set([...Object.keys(was ?? {}), ...Object.keys(is ?? {})])]
+          const changed = names.filter((name) => JSON.stringify(was?.[name]) !== JSON.stringify(is?.[name]))
+          // Every change draws the deadline out, and the time of a change is its event's own.
+          const told = changed.filter((name) => name !== 'updatedAt' && name !== 'expiresAt')
+          expect(Object.keys(data).sort(), type).toEqual(told.sort())
+        }
+      }
+      await tell(() => storage.updateSession(sessionId, { title: 'two' }))
+      await tell(() => storage.updateChain(chainId, { summary: 'two' }))
+      await tell(() => storage.updateStep(stepId, { status: 'in_progress' }))
+      await tell(() => storage.updateStep(stepId, { action: 'two' }))
+      const log = JSON.stringify((await fixture.eventsOf({ sessionId })).slice(3))
+      expect(log).not.toContain('xxx')
+    })
+
     it('takes a time, and what was there at its end', async () => {
       const { storage } = fixture
       const { sessionId } = await fixture.session({ title: 'first' })
