@@ -12,12 +12,13 @@ export interface Logger {
 export interface Conflict {
   readonly conflictId: string
   readonly at: Date
-  /** What the ids of the records have in common. */
+  /** What the ids of the records have in common; the name of a queue or a stream. */
   readonly tree: string
-  readonly why: 'changed' | 'error'
+  /** `refused`: the queue was closed meanwhile. `unknown`: it may have been done before the server went away, too long ago to be known. */
+  readonly why: 'changed' | 'error' | 'refused' | 'unknown'
   /** What is stored now: what was there (`remote`), the kept change (`local`), or what was there until somebody decides (`open`). */
   readonly resolution: 'remote' | 'local' | 'open'
-  /** The event of the kept change: its type, what it is of, and in `data` what it set. */
+  /** The event of the kept change: its type, what it is of, and in `data` what it set. Of a plain value: `values`, the texts that it held. */
   readonly change: JsonObject
 }
 

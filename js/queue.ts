@@ -81,7 +81,8 @@ export class Queue {
   }
 
   /**
-   * Puts an item at the end; gives how many wait now. One round trip.
+   * Puts an item at the end; gives how many wait now. One round trip. While the server is away the item is kept, unless the queue
+   * has a bound, and it gives how many are kept here.
    *
    * @throws CapacityError with `maxLength`, ConflictError when the queue is closed
    */

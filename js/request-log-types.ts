@@ -26,6 +26,8 @@ export interface LoggedRequest extends RequestLogEntry {
   /** Ids are ordered by time. */
   readonly id: string
   readonly at: Date
+  /** It was logged while the server was away, and is brought there later. */
+  readonly pending?: true
 }
 
 /** Which requests are looked for: those that fit all that is said. */

@@ -53,7 +53,7 @@ export class RequestLog {
     return this.#calls.byUser(operation, '', data, options, read, true) as Promise<never>
   }
 
-  /** Logs a request; the record, what it is found by and all counts are one step. One round trip. */
+  /** Logs a request; the record, what it is found by and all counts are one step. One round trip. While the server is away it is kept. */
   record(entry: RequestLogEntry, options?: CallOptions): Promise<LoggedRequest> {
     return this.#ask(RECORD, entry, options, logged)
   }

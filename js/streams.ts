@@ -104,7 +104,8 @@ export class Streams {
   }
 
   /**
-   * Puts an entry at the end; gives its id. One round trip.
+   * Puts an entry at the end; gives its id. One round trip. While the server is away the entry is kept, unless it has an id of
+   * your own, and the id is provisional.
    *
    * @throws ConflictError for an id of your own that is not behind the latest one
    */

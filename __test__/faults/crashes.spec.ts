@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { uniquePrefix } from '../support/redis.js'
 import { until } from '../support/until.js'
+import { raw } from './counted.js'
 import { expectStored, type Write } from './ledger.js'
 import { ends, isHealthy, LONG, measured, much, onStage, opened, ownServer, pause, proxied } from './stage.js'
 
@@ -151,6 +152,52 @@ it(
     }
     expect(statSync(path).size).toBeGreaterThan(100)
     measured('crash while draining', { crashes: rounds, kept: await check() })
+  },
+  LONG,
+)
+
+it(
+  'crash while degraded and while draining: pushes and additions that were acknowledged are there once and in order',
+  async () => {
+    const server = await ownServer()
+    const proxy = await proxied(server, 13)
+    const [prefix, path] = [uniquePrefix(), join(folder(), 'kept.journal')]
+    const args = [proxy.url, prefix, path]
+    const count = 1_000
+    proxy.trouble = { refuse: true }
+    const acknowledged: number[] = []
+    for (let crash = 0; crash < 4; crash++) {
+      const life = new Life(args)
+      await life.does('push', { from: crash * count, count })
+      await until(() => life.told.length >= count / 4, 'it keeps pushes', 60_000)
+      await life.kill()
+      acknowledged.push(...life.told.map(({ n }) => n))
+    }
+    for (let crash = 0; crash < much(50, 5); crash++) {
+      // A narrow line: what is kept takes longer than a life.
+      proxy.trouble = { bytesPerSecond: 40_000 }
+      const next = new Life(args)
+      await next.does('bring', {})
+      await pause(20 + (crash % 10) * 15)
+      await next.kill()
+    }
+    proxy.trouble = {}
+    const last = await opened(proxy.url, prefix, { journal: { path } })
+    await isHealthy(last)
+    expect(await last.conflicts()).toEqual([])
+    await raw(server.url, async (client) => {
+      const items = (await client.call('LRANGE', `${prefix}queue:kept`, '0', '-1')) as string[]
+      const entries = (await client.call('XRANGE', `${prefix}stream:kept`, '-', '+')) as [string, string[]][]
+      const pushed = items.map((item) => (JSON.parse(item) as { n: number }).n).reverse()
+      const added = entries.map(([, fields]) => Number(fields[1]))
+      for (const stored of [pushed, added]) {
+        // What was kept and not yet acknowledged may be there too.
+        expect(stored).toEqual([...new Set(stored)].sort((a, b) => a - b))
+        const there = new Set(stored)
+        expect(acknowledged.filter((n) => !there.has(n))).toEqual([])
+      }
+    })
+    measured('pushes, crash while degraded and draining', { acknowledged: acknowledged.length })
   },
   LONG,
 )

@@ -39,6 +39,17 @@ const tasks = {
     )
   },
 
+  /** Pushes to a queue, and adds to a stream, while the server is away. */
+  async push({ from, count }) {
+    while ((await storage.status()).state !== 'degraded')
+      await storage.kv.get('none', { timeoutMs: 200 }).catch(() => undefined)
+    await tell('ready')
+    for (let n = from; n < from + count; n++) {
+      await Promise.all([storage.queue.push('kept', { n }), storage.streams.add('kept', { n: String(n) })])
+      await tell({ n })
+    }
+  },
+
   /** Only opens the storage, which brings what is kept. */
   async bring() {
     await tell('ready')

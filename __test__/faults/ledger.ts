@@ -1,7 +1,7 @@
 import { expect } from 'vitest'
 import { type IStorage, StorageError } from '../support/flowkeep.js'
 import { rawClient } from '../support/redis.js'
-import { much } from './stage.js'
+import { measured } from './stage.js'
 
 /** What callers were told of one write. */
 export type Fate = 'ok' | 'pending' | 'not-applied' | 'unknown'
@@ -18,14 +18,18 @@ interface Book {
   readonly writes: Write[]
 }
 
-/** How long a call may take beyond its deadline, in ms: a look at the time, and a machine that is busy with other tests. */
-const SLACK_MS = much(250, 5_000)
+/** How long a call may take beyond its deadline, in ms. */
+const SLACK_MS = 100
+/** How often this process looks whether it is let run, in ms. */
+const LOOK_MS = 5
 
 /** Writers that write one after the other, each to a session of its own, and what they were told. */
 export class Ledger {
   readonly books: Book[] = []
   #n = 0
   #stopped = false
+  /** The longest time for which this process was not let run. */
+  #heldUpMs = 0
 
   constructor(
     readonly storage: IStorage,
@@ -53,6 +57,16 @@ export class Ledger {
   /** Every writer writes so many times, or until it is stopped. */
   async write(each: number, pauseMs = 0): Promise<void> {
     this.#stopped = false
+    let last = performance.now()
+    const look = setInterval(() => {
+      const now = performance.now()
+      this.#heldUpMs = Math.max(this.#heldUpMs, now - last - LOOK_MS)
+      last = now
+    }, LOOK_MS)
+    await this.#write(each, pauseMs).finally(() => clearInterval(look))
+  }
+
+  async #write(each: number, pauseMs: number): Promise<void> {
     await Promise.all(
       this.books.map(async (book) => {
         for (let done = 0; done < each && !this.#stopped; done++) {
@@ -83,9 +97,13 @@ export class Ledger {
     return Math.max(0, ...this.books.flatMap(({ writes }) => writes.map(({ ms }) => ms)))
   }
 
-  /** Every call came to its end by its deadline. */
+  /**
+   * Every call came to its end by its deadline and 100 ms. What a busy machine held this process up for, once when the time was
+   * over and once when the answer came, is no time that the library took.
+   */
   expectSettledInTime(): void {
-    expect(this.longestMs).toBeLessThan(this.deadlineMs + SLACK_MS)
+    measured('settled', { longest: this.longestMs, deadline: this.deadlineMs, 'held up': this.#heldUpMs })
+    expect(this.longestMs).toBeLessThan(this.deadlineMs + SLACK_MS + 2 * this.#heldUpMs)
   }
 
   /**

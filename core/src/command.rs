@@ -286,6 +286,26 @@ impl Command {
         }
     }
 
+    /// The texts that it brings.
+    #[must_use]
+    pub fn texts(&self) -> Vec<&Bytes> {
+        match self {
+            Self::Set { value: text, .. } | Self::Replace(text) | Self::Line(Line::Put { text, .. }) => {
+                vec![text]
+            }
+            Self::HashPut(fields) | Self::Stream(Streaming::Add { fields, .. }) => {
+                fields.iter().flat_map(|(field, value)| [field, value]).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// About how many bytes they take.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.texts().iter().map(|text| text.len()).sum()
+    }
+
     /// A text that is set whatever was there.
     #[must_use]
     pub fn set(text: &str, until: Until) -> Self {

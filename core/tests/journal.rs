@@ -72,7 +72,7 @@ fn what_was_kept_is_found_again_in_its_order() {
     for order in [3, 1, 2, 9] {
         file.keep(order, &txn(order)).unwrap();
     }
-    file.done(2);
+    file.done([2]);
     file.commit(NOW);
     assert_eq!(numbers(&paper.open(Fsync::Always).1), [2, 3, 9]);
     let (mut file, _) = paper.open(Fsync::Always);
@@ -243,7 +243,7 @@ fn a_file_is_written_anew_when_much_of_it_is_of_no_use_and_cut_when_all_is() {
     };
     for n in 2..12_000 {
         file.keep(n, &txn(n)).unwrap();
-        file.done(n);
+        file.done([n]);
     }
     file.commit(NOW);
     let (long, live) = (paper.bytes().len(), txn(1));

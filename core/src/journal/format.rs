@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::Timestamp;
 use crate::command::{Command, Line};
-use crate::id::Mark;
 use crate::key::{Key, Name, Partition, Space};
 use crate::txn::{Check, Effect, Feed, Txn, Until};
+
+use super::plain::names;
 
 /// Spaces of one program at the most, and the bytes of a space's word.
 const SPACES: usize = 128;
@@ -104,11 +105,8 @@ impl Out {
                 self.number(13).key(key).bytes(text).number(most.map_or(0, |most| most.saturating_add(1)))
             }
             Effect::Do { key, command: Command::Delete } => self.number(14).key(key),
-            Effect::Do { .. }
-            | Effect::Try { .. }
-            | Effect::Trim { .. }
-            | Effect::TrimFeed { .. }
-            | Effect::Strike { .. } => {
+            Effect::Try { key, command } => return self.number(15).key(key).command(command),
+            Effect::Do { .. } | Effect::Trim { .. } | Effect::TrimFeed { .. } | Effect::Strike { .. } => {
                 return None;
             }
         };
@@ -118,7 +116,7 @@ impl Out {
     /// Adds a write; nothing when a file can't keep it.
     pub fn txn(&mut self, txn: &Txn) -> Option<()> {
         self.number(txn.partition.number().into());
-        self.bytes(txn.mark.as_ref().map_or(&[][..], |mark| mark.as_str().as_bytes()));
+        self.name(txn);
         self.number(txn.checks.len() as u64);
         txn.checks.iter().try_for_each(|check| self.check(check))?;
         self.number(txn.effects.len() as u64);
@@ -171,7 +169,7 @@ impl<'a> In<'a> {
         }
     }
 
-    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+    pub fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let count = self.number()?;
         (0..count).map(|_| item(self)).collect()
     }
@@ -224,6 +222,7 @@ impl<'a> In<'a> {
                 Effect::Do { key, command: Command::Line(Line::Put { text, most }) }
             }
             14 => Effect::Do { key, command: Command::Delete },
+            15 => Effect::Try { key, command: self.command()? },
             _ => return None,
         })
     }
@@ -231,13 +230,18 @@ impl<'a> In<'a> {
     /// A write that may be brought to the backend; nothing for what is none.
     pub fn txn(&mut self) -> Option<Txn> {
         let partition = Partition::from_number(u16::try_from(self.number()?).ok()?);
-        let mark = match self.text()? {
-            "" => None,
-            mark => Some(Mark::parse(mark)?),
-        };
+        let (mark, noted) = names(self.text()?)?;
         let (checks, effects) = (self.list(Self::check)?, self.list(Self::effect)?);
         let txn = Txn::new(partition, Timestamp(0));
-        self.0.is_empty().then_some(Txn { checks, effects, mark, repeated: true, deferrable: true, ..txn })
+        self.0.is_empty().then_some(Txn {
+            checks,
+            effects,
+            mark,
+            noted,
+            repeated: true,
+            deferrable: true,
+            ..txn
+        })
     }
 }
 

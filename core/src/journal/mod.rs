@@ -11,6 +11,7 @@ mod crc;
 mod disk;
 mod format;
 mod frame;
+mod plain;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -198,9 +199,14 @@ impl JournalFile {
         Ok(self.latest)
     }
 
-    /// A kept write is no longer needed. That need not be safe: what is brought again is known by its mark.
-    pub fn done(&mut self, id: u64) {
-        push(&mut self.buffer, Kind::Done, &Out::default().number(id).0);
+    /// Kept writes are no longer needed. That need not be safe, since what is brought again is known; but of those that were
+    /// brought together all are noted, or none.
+    pub fn done(&mut self, ids: impl IntoIterator<Item = u64>) {
+        let mut out = Out::default();
+        for id in ids {
+            out.number(id);
+        }
+        push(&mut self.buffer, Kind::Done, &out.0);
     }
 
     /// Ready when this write is written, and safe.
@@ -377,6 +383,9 @@ impl Read {
         self.latest = self.latest.max(id);
         if kind == Kind::Done {
             self.done.insert(id);
+            while !body.0.is_empty() {
+                self.done.insert(body.number()?);
+            }
             return Some(());
         }
         let (order, txn) = (body.number()?, body.txn()?);

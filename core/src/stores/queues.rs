@@ -71,13 +71,16 @@ impl Stores {
         self.command(call, Key::new(QUEUE, queue), Command::Line(line)).await
     }
 
-    /// Puts an item at the end of a queue; gives the number of those that wait now. *Round trips*: one.
+    /// Puts an item at the end of a queue; gives the number of those that wait now. *Round trips*: one. While the backend is
+    /// away it is kept, unless it has a bound, and gives the number of those that are kept here.
     ///
     /// # Errors
     /// `STORAGE_CAPACITY` when so many as `most` wait already, `STORAGE_CONFLICT` when the queue is closed.
     pub async fn queue_push(&self, call: Call, queue: &str, item: &Json, most: Option<u64>) -> Result<i64> {
         let text: Bytes = item.text().as_bytes().into();
-        match int(&self.line(call, queue, Line::Put { text, most }).await?)? {
+        let put = vec![(Key::new(QUEUE, queue), Command::Line(Line::Put { text, most }))];
+        let length = self.commands_kept(call, put, most.is_none()).await?.pop().ok_or_else(no_item)?;
+        match int(&length)? {
             0 => {
                 let detail = Detail { limit: most, ..Detail::default() };
                 Err(Error::new(Code::Capacity, "the queue is full").with(detail))

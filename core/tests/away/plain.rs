@@ -1,6 +1,7 @@
 //! Writes on plain values whose answers are lost, or that are made while the server is away.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use flowkeep_core::error::{Code, Effect};
 use flowkeep_core::layers::resilient::Policy;
@@ -68,4 +69,116 @@ fn what_can_not_be_kept_waits_for_the_server_while_its_answer_is_in_doubt() {
     assert_eq!(answer.unwrap().unwrap(), "1");
     assert_eq!(stage.call("kv.get", "", increment).unwrap(), json!("1"));
     assert!(push(&stage, 1).is_ok());
+}
+
+const LOGGED: &str = r#"{"ip":"1.2.3.4","host":"h","method":"GET","path":"/x","status":200,"durationMs":5}"#;
+
+fn items(stage: &Stage) -> Vec<u64> {
+    let take = || stage.call("queue.take", "\"q\"", "").unwrap()["data"]["n"].as_u64();
+    let waiting = stage.call("queue.length", "\"q\"", "").unwrap()["waiting"].as_u64().unwrap();
+    (0..waiting).map_while(|_| take()).collect()
+}
+
+/// Makes writes of every kind that can wait.
+fn write(stage: &Stage, numbers: std::ops::Range<u32>) {
+    for n in numbers {
+        push(stage, n).unwrap();
+        let entry = format!(r#"{{"stream":"s","fields":["n"],"values":["t{n}"]}}"#);
+        assert!(stage.call("streams.add", "", &entry).unwrap().is_string());
+        assert_eq!(stage.call("requestLog.record", "", LOGGED).unwrap()["pending"], json!(true));
+    }
+}
+
+/// All of it is there once, and in order.
+fn is_there(stage: &Stage, count: u32) {
+    let numbers: Vec<u64> = (0..count).map(u64::from).collect();
+    assert_eq!(items(stage), numbers);
+    let read = stage.call("streams.read", "", r#"{"stream":"s","options":{"limit":1000}}"#).unwrap();
+    let entries = read.as_array().unwrap();
+    let added: Vec<u64> =
+        entries.iter().map(|entry| entry["fields"]["n"].as_str().unwrap().parse().unwrap()).collect();
+    assert_eq!(added, numbers);
+    let hours = stage.call("requestLog.hourly", "", "{}").unwrap();
+    let requests = hours.as_array().unwrap().iter().map(|hour| hour["requests"].as_u64().unwrap());
+    assert_eq!(requests.sum::<u64>(), u64::from(count));
+}
+
+#[test]
+fn pushes_and_additions_are_kept_and_brought_once_and_in_order() {
+    for mood in [Mood::Well, Mood::Deaf(25), Mood::Fickle(0)] {
+        let stage = Stage::new(Policy::default());
+        stage.lose();
+        assert_eq!(push(&stage, 0).unwrap(), json!([1]), "the number of those that are kept here");
+        let error = stage.call("queue.length", "\"q\"", "").unwrap_err();
+        assert_eq!((error.code, error.effect), (Code::Unavailable, Effect::NotApplied));
+        write_rest(&stage, 50);
+        stage.server.be(mood);
+        stage.until("healthy again", |standings| standings.standing.as_str() == "healthy");
+        stage.server.be(Mood::Well);
+        is_there(&stage, 50);
+        assert_eq!((stage.standings().conflicts, stage.standings().journal_entries), (0, 0), "{mood:?}");
+    }
+}
+
+/// The first push is made already.
+fn write_rest(stage: &Stage, count: u32) {
+    let entry = r#"{"stream":"s","fields":["n"],"values":["t0"]}"#;
+    stage.call("streams.add", "", entry).unwrap();
+    stage.call("requestLog.record", "", LOGGED).unwrap();
+    write(stage, 1..count);
+}
+
+#[test]
+fn a_push_while_others_are_brought_comes_behind_them() {
+    let stage = Stage::new(Policy::default());
+    stage.lose();
+    (0..20).for_each(|n| drop(push(&stage, n).unwrap()));
+    stage.server.be(Mood::Well);
+    stage.until("recovering", |standings| standings.standing.as_str() == "recovering");
+    (20..25).for_each(|n| drop(push(&stage, n).unwrap()));
+    stage.recover();
+    (25..30).for_each(|n| drop(push(&stage, n).unwrap()));
+    assert_eq!(items(&stage), (0..30).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_push_to_a_queue_that_was_closed_meanwhile_is_a_conflict() {
+    let stage = Stage::new(Policy::default());
+    let other = Arc::new(Stage::another(&stage.server, Policy::default()));
+    push(&stage, 0).unwrap();
+    stage.lose();
+    push(&stage, 1).unwrap();
+    stage.server.be(Mood::Well);
+    assert_eq!(stage.call_on(&other, "queue.close", "\"q\"", "").0.unwrap(), json!(true));
+    stage.recover();
+    let conflicts = stage.call("conflicts", "", "").unwrap();
+    assert_eq!(
+        (&conflicts[0]["why"], &conflicts[0]["tree"], &conflicts[0]["change"]),
+        (&json!("refused"), &json!("q"), &json!({ "values": ["{\"n\":1}"] }))
+    );
+    assert_eq!((items(&stage), stage.standings().conflicts), (vec![0], 1));
+}
+
+#[test]
+fn what_may_have_been_done_too_long_ago_is_a_conflict_and_not_done_again() {
+    for (away_ms, stored, conflicts) in [(10_000, 1, 0), (100_000, 1, 1)] {
+        let stage = Stage::new(Policy::default());
+        pay(&stage);
+        stage.server.be(Mood::Deaf(1));
+        let mut first = pin!(start(&stage.storage, "queue.push", "\"q\"", r#"{"n":0}"#));
+        assert!(poll_now(first.as_mut()).is_none());
+        stage.lose();
+        let from = stage.now();
+        let mut answer = None;
+        while answer.is_none() || stage.now() < from + away_ms {
+            stage.beat();
+            answer = answer.or_else(|| poll_now(first.as_mut()));
+        }
+        assert!(answer.unwrap().is_ok(), "it is kept");
+        stage.recover();
+        assert_eq!((items(&stage).len(), stage.standings().conflicts), (stored, conflicts), "{away_ms}");
+        if conflicts == 1 {
+            assert_eq!(stage.call("conflicts", "", "").unwrap()[0]["why"], json!("unknown"));
+        }
+    }
 }

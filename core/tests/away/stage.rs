@@ -167,6 +167,10 @@ impl Stage {
         self.storage.stack().unwrap().tick();
     }
 
+    pub fn now(&self) -> u64 {
+        self.clock.now().0
+    }
+
     /// Beats until it is so.
     pub fn until(&self, what: &str, mut so: impl FnMut(&Standings) -> bool) {
         for _ in 0..10_000 {

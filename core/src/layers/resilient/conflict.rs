@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::policy::Conflicts;
 use crate::clock::Timestamp;
+use crate::command::{Bytes, Command};
 use crate::error::{Error, Result};
+use crate::id::Mark;
 use crate::key::{Key, Partition, Space};
 use crate::txn::{Effect, Feed, Query, Txn};
 
@@ -58,6 +60,22 @@ pub(super) fn event_of(txn: &Txn) -> Option<(&Key, &Arc<str>)> {
     })
 }
 
+/// What a conflict of a write is known by.
+fn mark_of(txn: &Txn) -> Option<Mark> {
+    txn.mark.or_else(|| txn.noted.and_then(|noted| noted.note.mark()))
+}
+
+/// What a write would have put into a plain value, as JSON.
+fn values_of(txn: &Txn) -> String {
+    let commands = txn.effects.iter().filter_map(|effect| match effect {
+        Effect::Do { command, .. } | Effect::Try { command, .. } => Some(command),
+        _ => None,
+    });
+    let text = |text: &Bytes| serde_json::to_string(&String::from_utf8_lossy(text)).unwrap_or_default();
+    let texts: Vec<String> = commands.flat_map(Command::texts).map(text).collect();
+    format!("{{\"values\":[{}]}}", texts.join(","))
+}
+
 /// A conflict as it is told: which change, of what, why it could not be made, and what became of it.
 pub(super) fn describe(
     txn: &Txn,
@@ -72,8 +90,11 @@ pub(super) fn describe(
         (Conflicts::LocalWins, _) => "remote",
         (Conflicts::Manual, _) => "open",
     };
-    let id = txn.mark.as_ref().map_or("", |mark| mark.as_str());
-    let (of, change) = event_of(txn).map_or(("", "null"), |(log, event)| (log.name.as_str(), &**event));
+    let mark = mark_of(txn);
+    let id = mark.as_ref().map_or("", |mark| mark.as_str());
+    let of =
+        event_of(txn).map(|(log, _)| log).or_else(|| txn.first_key()).map_or("", |key| key.name.as_str());
+    let change = event_of(txn).map_or_else(|| values_of(txn), |(_, event)| event.to_string());
     let of = serde_json::to_string(of).unwrap_or_default();
     let error = match redone {
         Some(Err(Error { code, .. })) => format!(",\"error\":\"{}\"", code.as_str()),
@@ -92,7 +113,7 @@ pub(super) fn put_down(txn: &Txn, conflict: &Conflict, now: Timestamp, deadline:
     let text = conflict.text.as_str().into();
     Txn {
         effects: vec![Effect::Append { key, text, keep: KEPT, feed }],
-        mark: txn.mark,
+        mark: mark_of(txn),
         repeated: true,
         ..Txn::new(partition, deadline)
     }

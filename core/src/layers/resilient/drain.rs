@@ -7,6 +7,7 @@ use std::pin::Pin;
 use hashbrown::HashSet;
 
 use super::Core;
+use super::batch;
 use super::conflict::{describe, event_of, put_down};
 use super::journal::{Entry, Stage};
 use super::overlay::Place;
@@ -15,12 +16,12 @@ use crate::clock::Timestamp;
 use crate::error::{Code, Error, Result};
 use crate::key::Key;
 use crate::run::{Run, poll_now};
-use crate::txn::{Outcome, Txn};
+use crate::txn::{Outcome, Reply, Txn};
 
 /// Kept writes that are on their way at the same time: some 3 ms of the server's time.
 const WINDOW: usize = 128;
 /// Kept writes that one round looks at, so that one busy record does not hold up the others.
-const SCANNED: usize = 1_024;
+pub(super) const SCANNED: usize = 1_024;
 
 /// What one round finds.
 #[derive(Default)]
@@ -55,31 +56,49 @@ impl Core {
         let mut guard = self.away();
         let away = &mut *guard;
         let mut round = Round::default();
-        for entry in away.journal.entries.iter_mut().take(SCANNED) {
-            self.hear(entry, now, &mut round);
+        for at in 0..away.journal.entries.len().min(SCANNED) {
+            let Some(entry) = away.journal.entries.get_mut(at) else { break };
+            let was_flying = matches!(entry.stage, Stage::Flying(_));
+            let answer = self.hear(entry, now, &mut round);
+            let is_flying = matches!(entry.stage, Stage::Flying(_));
+            if let Some(replies) = answer {
+                let change = |txn: &Txn, why| self.settling(txn.clone(), why, now);
+                batch::answered(&mut away.journal.entries, at, replies, change);
+            } else if was_flying && !is_flying {
+                batch::release(&mut away.journal.entries, at);
+            }
+            let Some(entry) = away.journal.entries.get_mut(at) else { break };
             let is_free = !entry.places.iter().any(|place| round.held.contains(place));
             let may = round.failure.is_none() && round.flying < WINDOW;
             if matches!(entry.stage, Stage::Waiting) && is_free && may {
                 let deadline = now.plus_ms(self.policy.attempt_ms);
                 // It may have been sent before, by this process or by one that is gone.
                 let txn = Txn { repeated: true, deadline, ..entry.txn.clone() };
-                entry.stage = Stage::Flying(self.inner.run(txn));
+                if entry.txn.noted.is_some_and(|noted| !noted.is_known(now)) {
+                    // Whether it was applied nobody knows any more.
+                    entry.stage = Stage::Settling(self.settling(txn, "unknown", now));
+                } else {
+                    let txn = batch::led(&mut away.journal.entries, at, txn, &round.held);
+                    let run = self.inner.run(txn);
+                    if let Some(entry) = away.journal.entries.get_mut(at) {
+                        entry.stage = Stage::Flying(run);
+                    }
+                }
             }
+            let Some(entry) = away.journal.entries.get(at) else { break };
             if !matches!(entry.stage, Stage::Done) {
                 round.flying += usize::from(!matches!(entry.stage, Stage::Waiting));
                 round.held.extend(entry.places.iter().cloned());
             }
         }
         let (journal, overlay, file) = (&mut away.journal, &mut away.overlay, &mut away.file);
-        let mut finished = 0;
+        let mut finished = Vec::new();
         journal.finish(|entry| {
             overlay.release(&entry.txn);
-            finished += 1;
-            if let (Some(file), Some(id)) = (file.as_mut(), entry.id) {
-                file.done(id);
-            }
+            finished.extend(entry.id);
         });
-        if let (Some(file), true) = (file, finished > 0) {
+        if let (Some(file), false) = (file, finished.is_empty()) {
+            file.done(finished);
             let live = journal.entries.iter().filter_map(|entry| Some((entry.id?, entry.order, &entry.txn)));
             file.tidy(journal.bytes(), live);
         }
@@ -94,16 +113,18 @@ impl Core {
         }
     }
 
-    /// What came of a write that was sent, or of its conflict.
-    fn hear(&self, entry: &mut Entry, now: Timestamp, round: &mut Round) {
+    /// What came of a write that was sent, or of its conflict. Gives what a write that no log remembers was answered.
+    fn hear(&self, entry: &mut Entry, now: Timestamp, round: &mut Round) -> Option<Vec<Reply>> {
+        let mut answer = None;
         let result = match &mut entry.stage {
             Stage::Flying(run) => poll(run),
             _ => None,
         };
         entry.stage = match result {
             None => std::mem::replace(&mut entry.stage, Stage::Waiting),
-            Some(Ok(Outcome::Committed(_))) => {
+            Some(Ok(Outcome::Committed(replies))) => {
                 self.gate.passed();
+                answer = entry.txn.noted.map(|_| replies);
                 Stage::Done
             }
             Some(Err(error)) if is_for_now(&error) => {
@@ -133,6 +154,7 @@ impl Core {
                 None => {}
             }
         }
+        answer
     }
 
     /// Writes a conflict down, and makes the change anew where that is the policy.

@@ -16,7 +16,7 @@ use crate::key::{Key, Name};
 use crate::near::{Known, Near};
 use crate::provenance::{self, Provenance};
 use crate::run::Run;
-use crate::txn::{Outcome, Query, Txn};
+use crate::txn::{Fate, Outcome, Query, Txn};
 
 /// Between two looks at whether what is kept in front of a call has gone, or the backend is back.
 const LOOK_AGAIN_MS: u64 = 10;
@@ -39,7 +39,7 @@ impl Away {
     pub fn new(bounds: Bounds, file: Option<JournalFile>, found: Vec<FoundEntry>) -> Self {
         let (mut overlay, mut journal) = (Overlay::default(), Journal::new(bounds));
         for FoundEntry { id, order, txn } in found {
-            overlay.apply(&txn);
+            overlay.apply(&txn, Timestamp(0));
             journal.keep(order, Some(id), txn);
         }
         Self {
@@ -183,12 +183,11 @@ impl Core {
     }
 
     /// Answers from what is known here, or keeps a write; `None` when neither can be done.
-    fn answer_here(&self, txn: Txn, order: u64) -> Result<Option<Here>> {
-        let mut away = self.away();
+    fn answer_here(&self, mut txn: Txn, order: u64) -> Result<Option<Here>> {
+        let (mut away, now) = (self.away(), self.clock.now());
         // What was made after it is kept already, and stands on it.
         let behind = !away.journal.is_latest(order) && txn.deferrable && away.touches(&txn);
-        let said =
-            if behind { Said::MayKeep } else { away.overlay.look(&txn, self.near(), self.clock.now()) };
+        let said = if behind { Said::MayKeep } else { away.overlay.look(&txn, self.near(), now) };
         match said {
             Said::Unknown => Ok(None),
             // What is refused here may have been applied there: only the backend knows.
@@ -205,10 +204,13 @@ impl Core {
                     return Err(full);
                 }
                 away.full = false;
+                if let Some(noted) = txn.noted.as_mut().filter(|noted| noted.fate == Fate::Fresh) {
+                    noted.fate = Fate::Kept;
+                }
                 let id = away.file.as_mut().map(|file| file.keep(order, &txn)).transpose()?;
                 let commit = id.and_then(|id| Some(away.file.as_ref()?.committed(id)));
                 let overlay = &mut away.overlay;
-                let outcome = if behind { overlay.apply_behind(&txn) } else { overlay.apply(&txn) };
+                let outcome = if behind { overlay.apply_behind(&txn, now) } else { overlay.apply(&txn, now) };
                 away.journal.keep(order, id, txn);
                 self.clear.store(false, Ordering::Relaxed);
                 provenance::note(Provenance::Pending);

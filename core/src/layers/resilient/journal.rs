@@ -11,8 +11,10 @@ use crate::txn::{Check, Effect, Outcome, Txn};
 /// How far a kept write has come on its way to the backend.
 pub(super) enum Stage {
     Waiting,
-    /// It was sent.
+    /// It was sent, perhaps with others behind it: see [`crate::layers::resilient::batch`].
     Flying(Run<Result<Outcome>>),
+    /// It was sent with one in front of it.
+    Led,
     /// Its conflict is being written down and decided.
     Settling(Run<Result<()>>),
     Done,
@@ -65,6 +67,8 @@ impl Journal {
     /// Keeps a write, in its order. What was sent already stays in front.
     pub fn keep(&mut self, order: u64, id: Option<u64>, txn: Txn) {
         let bytes = weight(&txn);
+        // Those that are sent together stay together: nothing comes in between.
+        let order = if txn.noted.is_some() { order.max(self.latest()) } else { order };
         self.bytes += bytes;
         let later = |entry: &&Entry| entry.order > order && matches!(entry.stage, Stage::Waiting);
         let behind = self.entries.iter().rev().take_while(later).count();
@@ -75,6 +79,11 @@ impl Journal {
     /// Whether a write of this order comes behind all that are kept.
     pub fn is_latest(&self, order: u64) -> bool {
         self.entries.back().is_none_or(|last| last.order < order)
+    }
+
+    /// The order of the last one.
+    pub fn latest(&self) -> u64 {
+        self.entries.back().map_or(0, |last| last.order)
     }
 
     /// Takes out what is done, and tells of each.
@@ -102,6 +111,7 @@ const FRAME: usize = 256;
 fn weight(txn: &Txn) -> usize {
     let texts = txn.effects.iter().map(|effect| match effect {
         Effect::Put { text, .. } | Effect::Append { text, .. } => text.len() + 64,
+        Effect::Do { command, .. } | Effect::Try { command, .. } => command.weight() + 64,
         _ => 64,
     });
     let checks = txn.checks.iter().map(|check| match check {

@@ -7,6 +7,7 @@
 //!
 //! Nothing here waits by itself: whoever drives the connection calls [`Resilient::tick`].
 
+mod batch;
 mod conflict;
 mod drain;
 mod fallback;

@@ -26,8 +26,8 @@ struct Held {
     fields: HashMap<Name, Option<Arc<str>>>,
     until: Option<Until>,
     log: Vec<Arc<str>>,
-    /// It is a plain value, and was deleted here.
-    is_plain: bool,
+    /// It is a plain value that was deleted here, and nothing else is known of it.
+    is_deleted: bool,
     /// Kept writes that touch it.
     writes: usize,
 }
@@ -78,8 +78,8 @@ pub(super) fn places(txn: &Txn) -> Vec<Place> {
     places
 }
 
-/// What a command on a plain value answers is not known here, but for what is deleted.
-fn is_of_records(effect: &Effect) -> bool {
+/// Whether it can be kept; of plain values, whoever makes the write says so.
+fn is_kept(effect: &Effect) -> bool {
     matches!(
         effect,
         Effect::Open { .. }
@@ -90,7 +90,8 @@ fn is_of_records(effect: &Effect) -> bool {
             | Effect::Append { .. }
             | Effect::Add { .. }
             | Effect::Remove { .. }
-            | Effect::Do { command: Command::Delete, .. }
+            | Effect::Do { .. }
+            | Effect::Try { .. }
             | Effect::Lower { .. }
             // What goes to another record stays known here in the one that it came from.
             | Effect::Move { .. }
@@ -165,14 +166,14 @@ impl Overlay {
             };
             return Said::Answer(outcome, grounds.0);
         }
-        let may = txn.deferrable && txn.queries.is_empty() && txn.effects.iter().all(is_of_records);
+        let may = txn.deferrable && txn.queries.is_empty() && txn.effects.iter().all(is_kept);
         if may { Said::MayKeep } else { Said::Unknown }
     }
 
     /// What a command that asks is answered of a plain value that was deleted here; of others nothing is known.
     fn deleted(&self, partition: Partition, effect: &Effect) -> Option<Reply> {
         let Effect::Do { key, command } = effect else { return None };
-        self.records.get(&(partition, key.clone())).filter(|held| held.is_plain)?;
+        self.records.get(&(partition, key.clone())).filter(|held| held.is_deleted)?;
         match command {
             Command::Get => Some(Reply::Data(Data::Nil)),
             Command::Exists => Some(Reply::Data(Data::Int(0))),
@@ -249,7 +250,7 @@ impl Overlay {
     }
 
     /// Applies a write that is kept, and gives the replies of its effects.
-    pub fn apply(&mut self, txn: &Txn) -> Outcome {
+    pub fn apply(&mut self, txn: &Txn, now: Timestamp) -> Outcome {
         let mut replies = Vec::new();
         self.hold(txn);
         for effect in &txn.effects {
@@ -270,10 +271,10 @@ impl Overlay {
                     let held = self.held(txn.partition, key);
                     *held = Held { whole: true, writes: held.writes, ..Held::default() };
                 }
-                Effect::Do { key, .. } => {
-                    self.held(txn.partition, key).is_plain = true;
-                    // Whether there was anything nobody knows.
-                    replies.push(Reply::Data(Data::Int(1)));
+                Effect::Do { key, command } | Effect::Try { key, command } => {
+                    let held = self.held(txn.partition, key);
+                    held.is_deleted = *command == Command::Delete;
+                    replies.push(Reply::Data(provisional(command, held.writes, now)));
                 }
                 Effect::Slide { key, until } => {
                     replies.push(Reply::Until(self.held(txn.partition, key).slide(*until)))
@@ -288,12 +289,14 @@ impl Overlay {
     }
 
     /// A write that has become a later one's past: it is kept, but what is known already stands on it.
-    pub fn apply_behind(&mut self, txn: &Txn) -> Outcome {
+    pub fn apply_behind(&mut self, txn: &Txn, now: Timestamp) -> Outcome {
         self.hold(txn);
         let reply = |effect: &Effect| match effect {
             Effect::Slide { until, .. } => Some(Reply::Until(*until)),
             Effect::Append { .. } => Some(Reply::Position(PROVISIONAL)),
-            Effect::Do { .. } => Some(Reply::Data(Data::Int(1))),
+            Effect::Do { command, .. } | Effect::Try { command, .. } => {
+                Some(Reply::Data(provisional(command, 1, now)))
+            }
             _ => None,
         };
         Outcome::Committed(txn.effects.iter().filter_map(reply).collect())
@@ -317,6 +320,16 @@ impl Overlay {
                 }
             }
         }
+    }
+}
+
+/// What a kept command on a plain value is answered: what was there before nobody knows. A push counts those that are kept
+/// here; an addition's place is near the one that it will get.
+fn provisional(command: &Command, writes: usize, now: Timestamp) -> Data {
+    match command {
+        Command::Line(_) => Data::Int(i64::try_from(writes).unwrap_or(i64::MAX)),
+        Command::Stream(_) => Data::place((now.0, writes as u64)),
+        _ => Data::Int(1),
     }
 }
 

@@ -94,7 +94,8 @@ fn instant(text: Option<&str>) -> Option<Timestamp> {
 impl Stores {
     /// Several commands on the log as one step, in the order of their answers: those that write first.
     async fn on_log(&self, call: Call, commands: Vec<(Key, Command)>) -> Result<Vec<Data>> {
-        let mut txn = Txn::new(partition(), call.deadline);
+        let records = matches!(commands.first(), Some((key, Command::HashPut(_))) if key.space == RECORDS);
+        let mut txn = Txn { deferrable: records, ..Txn::new(partition(), call.deadline) };
         for (key, command) in commands {
             if command.writes() {
                 txn.effects.push(Effect::Try { key, command });
@@ -113,7 +114,7 @@ impl Stores {
     }
 
     /// Logs a request: the record, what it is found by, the counts of its hour, its host's visitors, how long it took, and
-    /// the live stream. *Atomicity*: one step. *Round trips*: one.
+    /// the live stream. *Atomicity*: one step. *Round trips*: one. While the backend is away it is kept.
     ///
     /// # Errors
     /// `STORAGE_INVALID` for a time that is longer ago than records are kept, or ahead of now.

@@ -98,7 +98,9 @@ impl Stores {
     /// Several commands on a stream and what stands beside it, as one step; a fault is an answer. *Round trips*: one.
     pub(super) async fn on_stream(&self, call: Call, commands: Vec<(Key, Command)>) -> Result<Vec<Data>> {
         let Some((first, _)) = commands.first() else { return Ok(Vec::new()) };
-        let mut txn = Txn::new(first.alone(), call.deadline);
+        // Where an entry goes is left to the stream, so it may come later.
+        let later = matches!(commands.as_slice(), [(_, Command::Stream(Streaming::Add { place: None, .. }))]);
+        let mut txn = Txn { deferrable: later, ..Txn::new(first.alone(), call.deadline) };
         for (key, command) in commands {
             if command.writes() {
                 txn.effects.push(Effect::Try { key, command });
@@ -121,7 +123,8 @@ impl Stores {
         }
     }
 
-    /// Puts an entry at the end; gives its id. *Round trips*: one.
+    /// Puts an entry at the end; gives its id. *Round trips*: one. While the backend is away it is kept, unless it names its
+    /// id, and the id is provisional.
     ///
     /// # Errors
     /// `STORAGE_CONFLICT` for an id that is not behind the latest one.
