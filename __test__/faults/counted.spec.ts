@@ -21,6 +21,7 @@ it(
     expect(proxy.lost).toBeGreaterThan(much(50, 3))
     proxy.trouble = {}
     await isHealthy(storage)
+    expect(await storage.conflicts()).toEqual([])
     await raw(server.url, (client) => counted.expectExact(client, prefix))
     measured('lost answers, counted', { accepted: counted.accepted, unknown: counted.unknown })
     expect(counted.accepted).toBeGreaterThan(much(6_000, 300))
@@ -45,6 +46,7 @@ it(
     await writing
     client.disconnect()
     await isHealthy(storage)
+    expect(await storage.conflicts()).toEqual([])
     await raw(server.url, (reader) => counted.expectExact(reader, prefix))
     measured('connections killed, counted', { accepted: counted.accepted, unknown: counted.unknown })
     expect(counted.accepted).toBeGreaterThan(100)
@@ -73,6 +75,7 @@ it(
     counted.stop()
     await writing
     await isHealthy(storage)
+    expect(await storage.conflicts()).toEqual([])
     // Names with braces of any kind have slots of their own kind, too.
     for (const key of ['{a}b', 'a{}b', 'a}b{', 'a{b', 'a:b', '{', 'ü{ü}']) {
       expect([key, await storage.kv.increment(key), await storage.kv.increment(key)]).toEqual([key, 1, 2])

@@ -13,11 +13,14 @@ use std::sync::Arc;
 
 use flowkeep_core::backend::{Backend, Info, Wait};
 use flowkeep_core::clock::{Clock, SystemClock};
+use flowkeep_core::command::{Command, Line};
 use flowkeep_core::error::Result;
 use flowkeep_core::id::{Ids, RandomIds};
+use flowkeep_core::key::{Key, Space};
 use flowkeep_core::run::Run;
+use flowkeep_core::streaming::Streaming;
 use flowkeep_core::topic::{Subscription, Topic};
-use flowkeep_core::txn::{Noted, Outcome, Txn};
+use flowkeep_core::txn::{Effect, Fate, Noted, Outcome, Txn};
 use serde_json::{Value, json};
 use support::call;
 
@@ -185,5 +188,39 @@ async fn a_write_that_no_log_remembers_has_one_effect_and_its_own_answer() {
         let counted: u64 =
             hours.as_array().unwrap().iter().map(|hour| hour["requests"].as_u64().unwrap()).sum();
         assert_eq!(counted, 1, "{name}: {hours}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_kept_is_given_to_whoever_comes_by_its_name() {
+    let now = SystemClock.now();
+    for (name, backend) in support::backends().await {
+        let put = |n: usize| {
+            let text = Arc::from(n.to_string().as_bytes());
+            let key = Key::new(Space("queue:"), "together");
+            Effect::Do { key, command: Command::Line(Line::Put { text, most: None }) }
+        };
+        let add = |n: usize| {
+            let fields = vec![(Arc::from(*b"n"), Arc::from(n.to_string().as_bytes()))];
+            let add = Streaming::Add { fields, place: Some((1, n as u64 + 1)), keep: None };
+            Effect::Try { key: Key::new(Space("stream:"), "together"), command: Command::Stream(add) }
+        };
+        let makes: [&dyn Fn(usize) -> Effect; 2] = [&put, &add];
+        for make in makes {
+            let noted = Noted { fate: Fate::Kept, ..Noted::new(RandomIds::default().note(), now) };
+            let mut answers = Vec::new();
+            for count in [3, 5, 2] {
+                let effects: Vec<Effect> = (0..count).map(make).collect();
+                let Some(Effect::Do { key, .. } | Effect::Try { key, .. }) = effects.first() else {
+                    panic!()
+                };
+                let txn = Txn::new(key.alone(), now.plus_ms(60_000));
+                let txn = Txn { effects, noted: Some(noted), repeated: true, ..txn };
+                let Outcome::Committed(replies) = backend.run(txn).await.unwrap() else { panic!() };
+                answers.push(replies);
+            }
+            assert_eq!(answers[0].len(), 3, "{name}");
+            assert!(answers.iter().all(|answer| *answer == answers[0]), "{name}: {answers:?}");
+        }
     }
 }

@@ -203,9 +203,7 @@ impl JournalFile {
     /// brought together all are noted, or none.
     pub fn done(&mut self, ids: impl IntoIterator<Item = u64>) {
         let mut out = Out::default();
-        for id in ids {
-            out.number(id);
-        }
+        ids.into_iter().fold(&mut out, |out, id| out.number(id));
         push(&mut self.buffer, Kind::Done, &out.0);
     }
 

@@ -56,7 +56,14 @@ fn outcome(txn: &Txn, form: Form, mut replies: Vec<Value>) -> Result<Outcome> {
         (Form::Script, Value::Array(items)) => {
             let mut items = items.into_iter();
             if items.next() == Some(Value::Int(1)) {
-                return Ok(Outcome::Committed(answers(commands(), items.collect())?));
+                // An answer that was kept may be that of more commands, or of fewer.
+                let kept = txn.noted.is_some() && txn.queries.is_empty();
+                let items: Vec<Value> = items.collect();
+                let more = items.len().saturating_sub(commands().count());
+                let commands =
+                    commands().chain(std::iter::repeat_n(&Command::Get, if kept { more } else { 0 }));
+                let count = if kept { items.len() } else { usize::MAX };
+                return Ok(Outcome::Committed(answers(commands.take(count), items)?));
             }
             let Some(Value::Int(check)) = items.next() else { return Err(unexpected()) };
             let seen = answers(asked(&txn.witness), items.collect())?;

@@ -38,6 +38,11 @@ pub(super) fn decode(txn: &Txn, form: Form, mut replies: Vec<Value>) -> Result<O
         Form::Script => {
             let mut items = array(last)?.into_iter();
             if items.next() == Some(Value::Int(1)) {
+                // An answer that was kept may be that of more commands, or of fewer.
+                if txn.noted.is_some() && txn.queries.is_empty() {
+                    let answered = items.map(|value| data(value).map(Reply::Data)).collect::<Result<_>>()?;
+                    return Ok(Outcome::Committed(answered));
+                }
                 let replying = txn.effects.iter().filter(|effect| replies_to(effect));
                 let mut answered =
                     replying.map(|effect| effect_reply(effect, items.next())).collect::<Result<Vec<_>>>()?;

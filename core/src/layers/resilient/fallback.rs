@@ -207,6 +207,7 @@ impl Core {
                 if let Some(noted) = txn.noted.as_mut().filter(|noted| noted.fate == Fate::Fresh) {
                     noted.fate = Fate::Kept;
                 }
+                let order = away.journal.order_of(&txn, order);
                 let id = away.file.as_mut().map(|file| file.keep(order, &txn)).transpose()?;
                 let commit = id.and_then(|id| Some(away.file.as_ref()?.committed(id)));
                 let overlay = &mut away.overlay;

@@ -67,8 +67,6 @@ impl Journal {
     /// Keeps a write, in its order. What was sent already stays in front.
     pub fn keep(&mut self, order: u64, id: Option<u64>, txn: Txn) {
         let bytes = weight(&txn);
-        // Those that are sent together stay together: nothing comes in between.
-        let order = if txn.noted.is_some() { order.max(self.latest()) } else { order };
         self.bytes += bytes;
         let later = |entry: &&Entry| entry.order > order && matches!(entry.stage, Stage::Waiting);
         let behind = self.entries.iter().rev().take_while(later).count();
@@ -81,9 +79,10 @@ impl Journal {
         self.entries.back().is_none_or(|last| last.order < order)
     }
 
-    /// The order of the last one.
-    pub fn latest(&self) -> u64 {
-        self.entries.back().map_or(0, |last| last.order)
+    /// The order that a write is kept in: those that are sent together stay together, so nothing comes in between.
+    pub fn order_of(&self, txn: &Txn, order: u64) -> u64 {
+        let latest = self.entries.back().map_or(0, |last| last.order);
+        if txn.noted.is_some() { order.max(latest) } else { order }
     }
 
     /// Takes out what is done, and tells of each.
