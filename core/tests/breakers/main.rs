@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use crew::{Process, policy, processes};
 use flowkeep_core::breaker::{
     Audit, Begun, BreakerId, BreakerStore, Cause, Command, KernelStore, Loaded, Mode, Note, Permit, Policy,
-    State, Write, Written,
+    Scope, State, Write, Written,
 };
 use flowkeep_core::clock::{Clock, SystemClock};
 
@@ -136,6 +136,40 @@ async fn a_healthy_call_asks_nobody() {
         assert!(matches!(crew[0].breaker.begin(), Begun::Admitted(_)), "{name}: not too old");
         crew[0].stand(1);
         assert_eq!(crew[0].breaker.begin(), Begun::AskStore, "{name}: the copy is too old");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_results_are_told_at_once() {
+    let policy = Policy { consecutive: Some(1_000.0), ..policy() };
+    for (name, backend) in support::backends().await {
+        let crew = processes(&backend, "fifty", &policy, &[0, 0]);
+        crew[0].sync().await;
+        crew[0].stand(0);
+        for n in 1..=50 {
+            let Begun::Admitted(permit) = crew[0].breaker.begin() else { panic!("{name}: it is healthy") };
+            assert_eq!(crew[0].breaker.end(permit, true, 1.0).urgent, n == 50, "{name}: {n}");
+            // Equal results of one ms are one entry of the batch.
+            crew[0].stand(1);
+        }
+        crew[0].sync().await;
+        crew[1].sync().await;
+        assert_eq!(crew[1].breaker.standing().state.failures, 50, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_local_one_is_its_process_own() {
+    for (name, backend) in support::backends().await {
+        let crew = crew::scoped(&backend, "local", &policy(), &[0, 0], Scope::Local);
+        crew[0].fail(3).await;
+        for process in &crew {
+            process.sync().await;
+        }
+        assert_eq!((crew[0].mode(), crew[1].mode()), (Mode::Open, Mode::Closed), "{name}");
+        assert!(crew[1].begin().await.is_some(), "{name}");
+        let history = crew[1].breaker.history(10, crew[1].soon()).await;
+        assert!(history.is_empty(), "{name}: {history:?}");
     }
 }
 
