@@ -7,8 +7,8 @@ import {
   Backend,
   type Chain,
   type Failure,
+  hear,
   type List,
-  listen,
   type Message,
   PATIENCE,
   type Session,
@@ -92,12 +92,12 @@ describe('on Redis', () => {
     const [one, two] = await Promise.all([Backend.start(env), Backend.start(env)])
     const user = `lou-${process.pid}-${Date.now()}`
     try {
-      const reading = listen(`${one.url}/api/users/${user}/feed`, (all) =>
+      const reading = hear(`${one.url}/api/users/${user}/feed`, (all) =>
         all.some((message) => message.event === 'changes'),
       )
-      await one.listeners(1)
+      await reading.greeted
       const { sessionId } = await two.post<Session>(`/api/users/${user}/sessions`, { title: 'Across' })
-      expect((await reading).at(-1)?.data.sessions).toMatchObject([{ sessionId, title: 'Across' }])
+      expect((await reading.messages).at(-1)?.data.sessions).toMatchObject([{ sessionId, title: 'Across' }])
     } finally {
       await Promise.all([one.stop(), two.stop()])
     }
@@ -112,9 +112,9 @@ describe('on Redis', () => {
       const feed = `${backend.url}/api/users/demo/feed`
       const troubled = (message: Message) => message.event === 'status' && message.data.trouble
       const kept = (message: Message) => message.data.sessions?.some(({ title }) => title === 'Kept')
-      const trouble = listen(feed, (all) => all.some(troubled))
-      const back = listen(feed, (all) => all.some(kept))
-      await backend.listeners(2)
+      const trouble = hear(feed, (all) => all.some(troubled))
+      const back = hear(feed, (all) => all.some(kept))
+      await Promise.all([trouble.greeted, back.greeted])
       await server.kill()
       const away = await backend.call<{ pending?: boolean }>('PATCH', path, { title: 'Kept' })
       expect(away).toMatchObject({ status: 200, body: { pending: true } })
@@ -122,9 +122,9 @@ describe('on Redis', () => {
       expect(unknown.status).toBe(503)
       expect(Number(unknown.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
       expect(unknown.body.error.code).toMatch(/^STORAGE_(UNAVAILABLE|TIMEOUT|CIRCUIT_OPEN)$/)
-      expect((await trouble).find(troubled)?.data.trouble).toMatch(/^STORAGE_/)
+      expect((await trouble.messages).find(troubled)?.data.trouble).toMatch(/^STORAGE_/)
       await server.start()
-      expect((await back).some(kept)).toBe(true)
+      expect((await back.messages).some(kept)).toBe(true)
     } finally {
       await backend.stop()
       await server.dispose()

@@ -190,3 +190,21 @@ export async function listen(
   stop.abort()
   return messages
 }
+
+/**
+ * Listens, and says when the feed has greeted: what happens before that is not its own, since it was still being opened.
+ */
+export function hear(
+  url: string,
+  until: (messages: Message[]) => boolean,
+): { greeted: Promise<void>; messages: Promise<Message[]> } {
+  let greet = (): void => undefined
+  const greeted = new Promise<void>((resolve) => {
+    greet = resolve
+  })
+  const messages = listen(url, (all) => {
+    if (all.some(({ event }) => event === 'hello')) greet()
+    return until(all)
+  })
+  return { greeted, messages }
+}
