@@ -58,13 +58,41 @@ pub fn base32(number: u64, width: usize) -> String {
     out
 }
 
+/// So many characters of base32 by which a write is known again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sign<const LEN: usize>([u8; LEN]);
+
 /// What tells one write from every other: 40 random bits as 8 characters. What a write appends carries it, so
 /// that a repeat whose first answer was lost is known again.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Mark([u8; MARK_LEN]);
+pub type Mark = Sign<MARK_LEN>;
+
+/// What tells a write that no log remembers from every other: 80 random bits as 16 characters. Its answer is kept under
+/// this name for a while, so that a repeat whose first answer was lost is known again.
+pub type Note = Sign<NOTE_LEN>;
 
 /// Characters of a [`Mark`].
 pub const MARK_LEN: usize = 8;
+/// Characters of a [`Note`].
+pub const NOTE_LEN: usize = 2 * MARK_LEN;
+
+impl<const LEN: usize> Sign<LEN> {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        read_base32(text)?;
+        Some(Self(text.as_bytes().try_into().ok()?))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl<const LEN: usize> fmt::Debug for Sign<LEN> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
 
 impl Mark {
     #[must_use]
@@ -75,55 +103,13 @@ impl Mark {
         }
         Self(text)
     }
-
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        read_base32(text)?;
-        Some(Self(text.as_bytes().try_into().ok()?))
-    }
-
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
 }
-
-impl fmt::Debug for Mark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// What tells a write that no log remembers from every other: 80 random bits as 16 characters. Its answer is kept under
-/// this name for a while, so that a repeat whose first answer was lost is known again.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Note([u8; NOTE_LEN]);
-
-/// Characters of a [`Note`].
-pub const NOTE_LEN: usize = 2 * MARK_LEN;
 
 impl Note {
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        read_base32(text)?;
-        Some(Self(text.as_bytes().try_into().ok()?))
-    }
-
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-
     /// Its first half: what a log remembers of what became of this write.
     #[must_use]
     pub fn mark(&self) -> Option<Mark> {
         self.as_str().get(..MARK_LEN).and_then(Mark::parse)
-    }
-}
-
-impl fmt::Debug for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -266,7 +252,7 @@ pub trait Ids: Send + Sync {
         for half in text.chunks_mut(MARK_LEN) {
             half.copy_from_slice(&self.mark().0);
         }
-        Note(text)
+        Sign(text)
     }
 
     /// An operation's id: 8 characters. It tells two writes of one record version apart.

@@ -7,24 +7,20 @@
     reason = "a test that can't go on fails"
 )]
 
+#[path = "support/hand.rs"]
+mod hand;
+
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use flowkeep_core::clock::{Clock, Timestamp};
+use flowkeep_core::clock::Clock;
 use flowkeep_core::error::{Code, Effect, Error};
 use flowkeep_core::id::RandomIds;
 use flowkeep_core::redis::{Access, Call, Mux, Output, Replies, Requests, Value, Want};
 use flowkeep_core::run::poll_now;
 
-#[derive(Default)]
-struct Hand(AtomicU64);
-
-impl Clock for Hand {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
-    }
-}
+use hand::Hand;
 
 struct Scene {
     mux: Mux,

@@ -7,6 +7,8 @@
     reason = "a test that can't go on fails"
 )]
 
+#[path = "support/hand.rs"]
+mod hand;
 mod support;
 
 use std::sync::Arc;
@@ -26,6 +28,8 @@ use flowkeep_core::timer::Timers;
 use flowkeep_core::topic::{Subscription, Topic};
 use flowkeep_core::txn::{Effect, Outcome, Reply, Txn};
 use serde_json::{Value, json};
+
+use hand::Hand;
 
 const HOUR_MS: u64 = 3_600_000;
 /// What a look takes in at the most beyond what it has to.
@@ -186,15 +190,6 @@ async fn a_page_costs_what_it_shows_and_at_most_the_smallest_filter() {
 async fn on_redis_as_well() {
     let records = std::env::var("FLOWKEEP_LOG_RECORDS").ok().and_then(|count| count.parse().ok());
     costs(support::redis().await, records.unwrap_or(3_000)).await;
-}
-
-/// A clock that is set by hand.
-struct Hand(AtomicU64);
-
-impl Clock for Hand {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
-    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use flowkeep_core::backend::{Backend, Info, Wait};
-use flowkeep_core::clock::{Clock, Timestamp};
+use flowkeep_core::clock::Clock;
 use flowkeep_core::error::{Effect, Error, Result};
 use flowkeep_core::id::RandomIds;
 use flowkeep_core::journal::{Found, JournalFile};
@@ -22,14 +22,7 @@ use flowkeep_core::topic::{Subscription, Topic};
 use flowkeep_core::txn::{Outcome, Txn};
 use serde_json::Value;
 
-/// A clock that moves when it is told to.
-pub struct Hand(AtomicU64);
-
-impl Clock for Hand {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
-    }
-}
+use crate::hand::Hand;
 
 /// How the server treats what comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,18 +14,10 @@ use flowkeep_core::clock::{Clock, Timestamp};
 use flowkeep_core::id::RandomIds;
 use flowkeep_core::memory::Memory;
 
+use super::hand::Hand;
+
 /// Where the histories begin.
 const SEED: u64 = 20_261_121;
-
-/// A clock that is moved by hand.
-#[derive(Default)]
-struct Hand(AtomicU64);
-
-impl Clock for Hand {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
-    }
-}
 
 /// Who calls: with leave in advance, or asking every time.
 struct Caller {

@@ -9,6 +9,8 @@
 
 mod ahead;
 mod crew;
+#[path = "../support/hand.rs"]
+mod hand;
 mod quorum;
 #[path = "../support/mod.rs"]
 mod support;
