@@ -7,8 +7,6 @@
     reason = "a test that can't go on fails"
 )]
 
-#[path = "../support/hand.rs"]
-mod hand;
 mod journal;
 #[path = "../support/paper.rs"]
 mod paper;

@@ -1,6 +1,9 @@
 //! A storage inside the resilient stack, over a server that can be told to misbehave, with a clock held by hand. Nothing
 //! sleeps.
 
+#[path = "../support/hand.rs"]
+mod hand;
+
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,7 +25,7 @@ use flowkeep_core::topic::{Subscription, Topic};
 use flowkeep_core::txn::{Outcome, Txn};
 use serde_json::Value;
 
-use crate::hand::Hand;
+use hand::Hand;
 
 /// How the server treats what comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
