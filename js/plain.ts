@@ -11,6 +11,9 @@ import { RequestLog } from './request-log.js'
 import { ServiceView } from './service.js'
 import { Streams } from './streams.js'
 
+/** How long closing waits for the server to be told of what was popped, in ms. */
+const TELLING_MS = 500
+
 /** What a storage has beside its records: each part is made when it is asked for first, all over one connection. */
 export abstract class PlainBase extends AwayBase {
   readonly #calls: Calls
@@ -43,6 +46,22 @@ export abstract class PlainBase extends AwayBase {
   get queue(): Queue {
     this.#queue ??= new Queue(this.#calls)
     return this.#queue
+  }
+
+  /**
+   * The server was told of what was popped, or could not be within the time that closing may take.
+   *
+   * @internal
+   */
+  protected async settled(): Promise<void> {
+    const told = this.#queue?.told()
+    if (told === undefined) return
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, TELLING_MS)
+    })
+    await Promise.race([told, late])
+    clearTimeout(timer)
   }
 
   /** Values with a life of their own. */

@@ -16,6 +16,7 @@ import type { CallOptions } from './types.js'
 const PUSH = numberOf('queue.push')
 const TAKE = numberOf('queue.take')
 const SETTLE = numberOf('queue.ack')
+const SETTLE_ALL = numberOf('queue.settle')
 const GIVE_BACK = numberOf('queue.nack')
 const EXTEND = numberOf('queue.extend')
 const COUNT = numberOf('queue.length')
@@ -74,10 +75,23 @@ class Held<T> implements Reserved<T> {
  */
 export class Queue {
   readonly #calls: Calls
+  /** What was popped and the server was not told of yet: leases by queue. */
+  readonly #popped = new Map<string, string[]>()
+  readonly #telling = new Set<Promise<unknown>>()
 
   /** @internal */
   constructor(calls: Calls) {
     this.#calls = calls
+  }
+
+  /**
+   * The server was told of all that was popped, or could not be.
+   *
+   * @internal
+   */
+  async told(): Promise<void> {
+    this.#tell()
+    while (this.#telling.size > 0) await Promise.all(this.#telling)
   }
 
   /**
@@ -91,17 +105,18 @@ export class Queue {
   }
 
   /**
-   * Takes the first item, or waits for one; `null` when none came in time, or none will come because the queue is closed.
-   * The item is gone when this resolves. Two round trips.
+   * Takes the first item, or waits for one; `null` when none came in time, or none will come because the queue is closed. One
+   * round trip.
    *
-   * Aborted or timed out it loses nothing: an item that it took is in the queue again. Whoever ends in between, killed,
-   * leaves the item to come back within 30 seconds.
+   * Aborted or timed out it loses nothing: an item that it took is in the queue again. That an item has come is told to the
+   * server at once, in front of whatever is asked next, without waiting for that; `close` waits for it. Whoever is killed
+   * before, or loses the server, leaves the item to come back within 30 seconds.
    */
   async pop<T = Json>(name: string, options?: PopOptions): Promise<T | null> {
     const taken = await this.#take<T>(name, options)
     if (taken === null || 'closed' in taken) return null
     // From here on the item is the caller's: no signal takes it away, and where this fails it is delivered again.
-    await this.#lease(name, SETTLE, taken.lease, undefined).catch(() => false)
+    this.#settle(name, taken.lease)
     return taken.data
   }
 
@@ -164,6 +179,23 @@ export class Queue {
   /** Puts the oldest dead letters to the end of the queue, as if they were new; gives their number. One round trip. */
   requeue(name: string, options?: DeadLetterOptions): Promise<number> {
     return this.#calls.byUser(REQUEUE, name, undefined, options, inList, false) as Promise<number>
+  }
+
+  /** Lets go of an item that its caller has now: with all that came at the same time, before any of them can ask for more. */
+  #settle(name: string, lease: string): void {
+    const leases = this.#popped.get(name)
+    if (leases !== undefined) leases.push(lease)
+    else this.#popped.set(name, [lease])
+    if (leases === undefined && this.#popped.size === 1) queueMicrotask(this.#tell)
+  }
+
+  readonly #tell = (): void => {
+    for (const [name, leases] of this.#popped) {
+      const told = this.#calls.byUser(SETTLE_ALL, name, leases, undefined, plain, true).catch(() => false)
+      this.#telling.add(told)
+      told.finally(() => this.#telling.delete(told))
+    }
+    this.#popped.clear()
   }
 
   #lease(name: string, operation: number, lease: string, options: unknown): Promise<boolean> {

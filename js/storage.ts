@@ -355,7 +355,7 @@ export abstract class StorageBase<T extends Typing = Typing> extends LifeBase<T>
   /** Closes the storage: calls under way and all later ones reject with `ClosedError`. Closing again is no error. */
   async close(): Promise<void> {
     this.#endSweeping()
-    await this.#breakers?.close()
+    await Promise.all([this.#breakers?.close(), this.settled()])
     this.#carrier.close()
   }
 

@@ -129,7 +129,10 @@ impl NativeStorage {
     /// they need more than that, the bytes themselves.
     #[napi(ts_args_type = "connection: number, room: Uint8Array", ts_return_type = "number | Buffer")]
     pub fn output(&self, connection: u32, room: Room<'_>) -> Either<u32, Buffer> {
-        let output = guarded::or_default(|| self.net.as_ref().map(|net| net.output(connection, room)));
+        let output = guarded::or_default(|| {
+            self.tasks.borrow_mut().go_on();
+            self.net.as_ref().map(|net| net.output(connection, room))
+        });
         match output {
             Some(Output::Whole(bytes)) if !bytes.is_empty() => Either::B(bytes.into()),
             Some(Output::Written(len)) => Either::A(u32::try_from(len).unwrap_or_default()),
@@ -170,6 +173,7 @@ impl NativeStorage {
     pub fn tick(&self) -> Option<Vec<Errand>> {
         let errands = guarded::or_default(|| {
             self.timers.tick();
+            self.tasks.borrow_mut().go_on();
             if let Some(stack) = self.storage.stack() {
                 stack.tick();
             }

@@ -19,7 +19,13 @@ type Answer = Pin<Box<dyn Future<Output = Result<String>> + Send>>;
 /// lives on. A wake that comes late polls that other call once too often, no more.
 struct Place {
     waker: Waker,
-    call: Option<(Operation, Answer)>,
+    call: Option<Call>,
+}
+
+enum Call {
+    Waits(Operation, Answer),
+    /// It came to its end before anybody asked.
+    Done(String),
 }
 
 /// The calls under way, by ticket.
@@ -67,7 +73,7 @@ impl Tasks {
             number
         });
         if let Some(place) = self.places.get_mut(number as usize) {
-            place.call = Some((operation, answer));
+            place.call = Some(Call::Waits(operation, answer));
         }
         match self.poll(number) {
             Some(text) => Ok(text),
@@ -83,8 +89,22 @@ impl Tasks {
 
     /// The text of a call that has come to its end.
     fn poll(&mut self, number: u32) -> Option<String> {
+        let text = self.advance(number)?;
+        self.free.push(number);
+        Some(text)
+    }
+
+    /// The same; its place is empty then, but not yet another one's.
+    fn advance(&mut self, number: u32) -> Option<String> {
         let Place { waker, call } = self.places.get_mut(number as usize)?;
-        let (operation, answer) = call.as_mut()?;
+        let (operation, answer) = match call.as_mut()? {
+            Call::Waits(operation, answer) => (operation, answer),
+            Call::Done(text) => {
+                let text = std::mem::take(text);
+                *call = None;
+                return Some(text);
+            }
+        };
         let mut context = Context::from_waker(waker);
         let _ = provenance::take();
         let text = match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(&mut context))) {
@@ -93,8 +113,32 @@ impl Tasks {
             Err(_) => guarded::failed(Some(*operation), &guarded::panicked()),
         };
         *call = None;
-        self.free.push(number);
         Some(text)
+    }
+
+    /// Polls the calls that let others come first, so that what they send leaves with the rest.
+    pub fn go_on(&mut self) {
+        let mut over = Vec::new();
+        loop {
+            let woken = {
+                let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+                if woken.is_empty() {
+                    break;
+                }
+                std::mem::take(&mut *woken)
+            };
+            for number in woken {
+                if let Some(text) = self.advance(number)
+                    && let Some(place) = self.places.get_mut(number as usize)
+                {
+                    place.call = Some(Call::Done(text));
+                    over.push(number);
+                }
+            }
+        }
+        if !over.is_empty() {
+            self.woken.lock().unwrap_or_else(PoisonError::into_inner).append(&mut over);
+        }
     }
 
     /// Polls the calls whose bytes have come, and gives those that are finished, for as long as `take` has room for
@@ -133,11 +177,14 @@ impl Tasks {
     /// What waits for others, not for bytes, ends when the storage is closed.
     fn end_all(&mut self, mut take: impl FnMut(u32, String) -> bool) -> bool {
         for (number, place) in (0..).zip(&mut self.places) {
-            if let Some((operation, _)) = place.call.take() {
-                self.free.push(number);
-                if !take(number, guarded::failed(Some(operation), &Error::closed())) {
-                    return true;
-                }
+            let text = match place.call.take() {
+                Some(Call::Waits(operation, _)) => guarded::failed(Some(operation), &Error::closed()),
+                Some(Call::Done(text)) => text,
+                None => continue,
+            };
+            self.free.push(number);
+            if !take(number, text) {
+                return true;
             }
         }
         false
@@ -165,7 +212,7 @@ impl Tasks {
 
     /// Calls under way that follow a feed.
     pub fn subscribers(&self) -> usize {
-        let follows = |place: &&Place| matches!(place.call, Some((Operation::Subscribe, _)));
+        let follows = |place: &&Place| matches!(place.call, Some(Call::Waits(Operation::Subscribe, _)));
         self.places.iter().filter(follows).count()
     }
 

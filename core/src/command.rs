@@ -174,11 +174,12 @@ pub enum When {
 pub enum Line {
     /// How many wait now; 0 when it was refused, since so many as `most` wait already; -1 since the line is closed.
     Put { text: Bytes, most: Option<u64> },
-    /// Text and how often it was lent with this one; `Nil` and the ms until a text that is lent comes back (-1: none is);
-    /// `Nil` and -2 when besides the line is closed. Taking again by the same name gives the same text.
-    Take { lease: Name, ms: u64, limit: u64 },
-    /// 1 when it was lent by this name, else 0.
-    Settle { lease: Name },
+    /// A text for each of these names. For each a text and how often it was lent with this one; or `Nil` and the ms until a
+    /// text that is lent comes back (-1: none is), or `Nil` and -2 when besides the line is closed. Taking again by the same
+    /// name gives the same text.
+    Take { leases: Vec<Name>, ms: u64, limit: u64 },
+    /// For each of these names 1 when something was lent by it, else 0.
+    Settle { leases: Vec<Name> },
     /// Back to its place in front; 1 when it was lent by this name. `counts`: it was used, and this was one of its times.
     GiveBack { lease: Name, counts: bool, limit: u64 },
     /// To the dead ones; 1 when it was lent by this name.

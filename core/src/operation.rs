@@ -120,6 +120,7 @@ operations! {
         QueuePush "queue.push" "",
         QueueTake "queue.take" "",
         QueueSettle "queue.ack" "",
+        QueueSettleAll "queue.settle" "",
         QueueGiveBack "queue.nack" "",
         QueueExtend "queue.extend" "",
         QueueCount "queue.length" "",

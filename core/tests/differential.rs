@@ -135,15 +135,15 @@ impl Programs {
             };
             return Effect::Do { key: self.key("cache:"), command };
         }
-        let lease = Name::from(format!("l{}", self.rng.u8(0..5)));
+        let lease = self.lease();
         let ms = if self.rng.bool() { 0 } else { 3_600_000 };
         let limit = LIMIT;
         let line = match self.rng.u8(0..20) {
             0..=5 => {
                 Line::Put { text: value(self.text()), most: self.rng.bool().then(|| self.rng.u64(0..5)) }
             }
-            6..=10 => Line::Take { lease, ms, limit },
-            11 => Line::Settle { lease },
+            6..=10 => Line::Take { leases: self.leases(lease), ms, limit },
+            11 => Line::Settle { leases: self.leases(lease) },
             12 | 13 => Line::GiveBack { lease, counts: self.rng.bool(), limit },
             14 => Line::Bury { lease },
             15 => Line::Extend { lease, ms },
@@ -153,6 +153,16 @@ impl Programs {
             _ => Line::Revive { count: self.rng.u64(0..3) },
         };
         Effect::Do { key: self.key("queue:"), command: Command::Line(line) }
+    }
+
+    fn lease(&mut self) -> Name {
+        Name::from(format!("l{}", self.rng.u8(0..5)))
+    }
+
+    /// One more often than not; the same one twice now and then.
+    fn leases(&mut self, first: Name) -> Vec<Name> {
+        let more = self.rng.u8(0..6).saturating_sub(3);
+        std::iter::once(first).chain((0..more).map(|_| self.lease())).collect()
     }
 
     /// Only commands: alone they are sent in other ways than among other effects.

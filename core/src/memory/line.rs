@@ -46,8 +46,10 @@ impl Line {
     pub fn apply(&mut self, command: Command, now: Timestamp) -> Data {
         match command {
             Command::Put { text, most } => Data::Int(self.put(text, most)),
-            Command::Take { lease, ms, limit } => self.take(lease, now, ms, limit),
-            Command::Settle { lease } => flag(self.end(&lease).is_some()),
+            Command::Take { leases, ms, limit } => self.take(leases, now, ms, limit),
+            Command::Settle { leases } => {
+                Data::List(leases.iter().map(|lease| flag(self.end(lease).is_some())).collect())
+            }
             Command::GiveBack { lease, counts, limit } => {
                 let lent = self.end(&lease);
                 flag(lent.map(|lent| self.give_back(lent, counts, limit)).is_some())
@@ -87,21 +89,33 @@ impl Line {
         self.waiting.len() as i64
     }
 
-    fn take(&mut self, lease: Name, now: Timestamp, ms: u64, limit: u64) -> Data {
-        if let Some(lent) = self.lent.get(&lease) {
-            return Data::List(vec![Data::Bytes(lent.text.clone()), Data::Int(lent.times as i64)]);
+    fn take(&mut self, leases: Vec<Name>, now: Timestamp, ms: u64, limit: u64) -> Data {
+        let known: Vec<_> = leases.iter().map(|lease| self.lent.get(lease).map(lent_as)).collect();
+        if known.iter().any(Option::is_none) {
+            self.returns(now, limit);
         }
-        self.returns(now, limit);
+        let mut answers = Vec::with_capacity(2 * leases.len());
+        for (lease, known) in leases.into_iter().zip(known) {
+            answers.extend(known.unwrap_or_else(|| self.lend(lease, now, ms, limit)));
+        }
+        Data::List(answers)
+    }
+
+    fn lend(&mut self, lease: Name, now: Timestamp, ms: u64, limit: u64) -> [Data; 2] {
+        if let Some(lent) = self.lent.get(&lease) {
+            return lent_as(lent);
+        }
         let Some(text) = self.waiting.pop_back() else {
             self.times.clear();
             let next = self.ends.first().map(|(at, _)| at.0.saturating_sub(now.0) as i64);
-            return Data::List(vec![Data::Nil, Data::Int(next.unwrap_or(if self.closed { -2 } else { -1 }))]);
+            return [Data::Nil, Data::Int(next.unwrap_or(if self.closed { -2 } else { -1 }))];
         };
-        let times = self.times_of(&text, limit) + 1;
-        let until = now.plus_ms(ms);
+        let (times, until) = (self.times_of(&text, limit) + 1, now.plus_ms(ms));
         self.ends.insert((until, lease.clone()));
-        self.lent.insert(lease, Lent { text: text.clone(), times, until });
-        Data::List(vec![Data::Bytes(text), Data::Int(times as i64)])
+        let lent = Lent { text, times, until };
+        let answer = lent_as(&lent);
+        self.lent.insert(lease, lent);
+        answer
     }
 
     /// Those whose time is over come back, the one that was lent first to the very front.
@@ -159,6 +173,10 @@ impl Line {
         lent.until = until;
         true
     }
+}
+
+fn lent_as(lent: &Lent) -> [Data; 2] {
+    [Data::Bytes(lent.text.clone()), Data::Int(lent.times as i64)]
 }
 
 fn flag(holds: bool) -> Data {

@@ -38,6 +38,13 @@ impl Storage {
                 let (name, lease, call, _) = self.lease(given, PlainFor::Call)?;
                 self.stores.queue_settle(call, &name, &lease).await.map(|was| was.to_string())
             }
+            Op::QueueSettleAll => {
+                let (name, leases) = (given.named("name", NAME_CODE_POINTS), given.value("leases"));
+                let (call, _, _) = self.plain_call(given, PlainFor::Call);
+                let (name, leases) = given.both(name, leases)?;
+                let leases: Vec<String> = serde_json::from_str(leases.text()).unwrap_or_default();
+                self.stores.queue_settle_all(call, &name, leases).await.map(|()| "true".to_owned())
+            }
             Op::QueueGiveBack => {
                 let (name, lease, call, options) = self.lease(given, PlainFor::GiveBack)?;
                 let delay_ms = options.delay_seconds.and_then(milliseconds);

@@ -40,8 +40,11 @@ pub(super) fn line_command(line: &Line) -> (&'static str, Operands<'_>) {
     let flag = |holds: bool| lend(if holds { "1" } else { "0" });
     match line {
         Line::Put { text, most } => ("put", vec![Operand::Lent(text), most.map_or(lend(""), own)]),
-        Line::Take { lease, ms, limit } => ("take", vec![lend(lease), own(ms), own(limit)]),
-        Line::Settle { lease } => ("settle", vec![lend(lease)]),
+        Line::Take { leases, ms, limit } => {
+            let terms = [own(ms), own(limit)];
+            ("take", terms.into_iter().chain(leases.iter().map(|lease| lend(lease))).collect())
+        }
+        Line::Settle { leases } => ("settle", leases.iter().map(|lease| lend(lease)).collect()),
         Line::GiveBack { lease, counts, limit } => ("back", vec![lend(lease), own(limit), flag(*counts)]),
         Line::Bury { lease } => ("bury", vec![lend(lease)]),
         Line::Extend { lease, ms } => ("extend", vec![lend(lease), own(ms)]),

@@ -3,59 +3,112 @@
 -- counted by the text itself, '<digest>:<times>', because nothing but the text may stand in the list.
 local call, insert = redis.call, table.insert
 
+-- Of the line that something is done with now.
+local list, lent, ends, times, dead, closed
+
+local function now()
+  local time = call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function over(lease)
+  local entry = call('HGET', lent, lease)
+  if not entry then
+    return
+  end
+  call('HDEL', lent, lease)
+  call('ZREM', ends, lease)
+  local blank = string.find(entry, ' ', 1, true)
+  return string.sub(entry, blank + 1), tonumber(string.sub(entry, 1, blank - 1))
+end
+
+local function back(text, count, limit)
+  if count >= limit then
+    call('RPUSH', dead, text)
+    return
+  end
+  if count > 0 then
+    call('HINCRBY', times, redis.sha1hex(text) .. ':' .. count, 1)
+  end
+  call('RPUSH', list, text)
+end
+
+local function before(text, limit)
+  local digest = redis.sha1hex(text)
+  for count = limit - 1, 1, -1 do
+    local field = digest .. ':' .. count
+    if call('HEXISTS', times, field) == 1 then
+      if call('HINCRBY', times, field, -1) < 1 then
+        call('HDEL', times, field)
+      end
+      return count
+    end
+  end
+  return 0
+end
+
+-- Lends a text to each of these leases; for each the text and how often it was lent, or nothing and why.
+local function take(leases, ms, limit)
+  local answers, fresh, known = {}, {}, call('HMGET', lent, unpack(leases))
+  for place, lease in ipairs(leases) do
+    if known[place] then
+      local blank = string.find(known[place], ' ', 1, true)
+      answers[lease] = { string.sub(known[place], blank + 1), tonumber(string.sub(known[place], 1, blank - 1)) }
+    elseif not answers[lease] then
+      answers[lease] = true
+      insert(fresh, lease)
+    end
+  end
+  if #fresh > 0 then
+    local at = now()
+    local due = call('ZRANGEBYSCORE', ends, '-inf', at, 'LIMIT', 0, 16)
+    for place = #due, 1, -1 do
+      local text, count = over(due[place])
+      if text then
+        back(text, count, limit)
+      end
+    end
+    local texts = call('RPOP', list, #fresh) or {}
+    local counted = #texts > 0 and limit > 1 and call('EXISTS', times) == 1
+    local entries, scores = {}, {}
+    for place, text in ipairs(texts) do
+      local lease, count = fresh[place], (counted and before(text, limit) or 0) + 1
+      insert(entries, lease)
+      insert(entries, count .. ' ' .. text)
+      insert(scores, at + ms)
+      insert(scores, lease)
+      answers[lease] = { text, count }
+    end
+    if #texts > 0 then
+      call('HSET', lent, unpack(entries))
+      call('ZADD', ends, unpack(scores))
+    end
+    if #texts < #fresh then
+      call('DEL', times)
+      local first = call('ZRANGE', ends, 0, 0, 'WITHSCORES')
+      local left = first[2] and math.max(0, tonumber(first[2]) - at)
+      left = left or (call('EXISTS', closed) == 1 and -2 or -1)
+      for place = #texts + 1, #fresh do
+        answers[fresh[place]] = { false, left }
+      end
+    end
+  end
+  local flat = {}
+  for _, lease in ipairs(leases) do
+    insert(flat, answers[lease][1])
+    insert(flat, answers[lease][2])
+  end
+  return flat
+end
+
 -- L <count> <command> <list> <lent> <ends> <times> <dead> <closed> <operands...>
 local function line(i)
   local n, name, k = tonumber(ARGV[i + 1]), ARGV[i + 2], {}
   for place = 1, 6 do
     k[place] = KEYS[tonumber(ARGV[i + 2 + place])]
   end
-  local list, lent, ends, times, dead, closed = unpack(k)
+  list, lent, ends, times, dead, closed = unpack(k)
   local a, b, c = ARGV[i + 9], ARGV[i + 10], ARGV[i + 11]
-
-  local function now()
-    local time = call('TIME')
-    return time[1] * 1000 + math.floor(time[2] / 1000)
-  end
-
-  local function over(lease)
-    local entry = call('HGET', lent, lease)
-    if not entry then
-      return
-    end
-    call('HDEL', lent, lease)
-    call('ZREM', ends, lease)
-    local blank = string.find(entry, ' ', 1, true)
-    return string.sub(entry, blank + 1), tonumber(string.sub(entry, 1, blank - 1))
-  end
-
-  local function back(text, count, limit)
-    if count >= limit then
-      call('RPUSH', dead, text)
-      return
-    end
-    if count > 0 then
-      call('HINCRBY', times, redis.sha1hex(text) .. ':' .. count, 1)
-    end
-    call('RPUSH', list, text)
-  end
-
-  local function before(text, limit)
-    if limit < 2 or call('EXISTS', times) == 0 then
-      return 0
-    end
-    local digest = redis.sha1hex(text)
-    for count = limit - 1, 1, -1 do
-      local field = digest .. ':' .. count
-      if call('HEXISTS', times, field) == 1 then
-        if call('HINCRBY', times, field, -1) < 1 then
-          call('HDEL', times, field)
-        end
-        return count
-      end
-    end
-    return 0
-  end
-
   local reply = 0
   if name == 'put' then
     -- <text> <most or ''>
@@ -65,40 +118,15 @@ local function line(i)
       reply = call('LPUSH', list, a)
     end
   elseif name == 'take' then
-    -- <lease> <ms> <limit>
-    local known, limit = call('HGET', lent, a), tonumber(c)
-    if known then
-      local blank = string.find(known, ' ', 1, true)
-      reply = { string.sub(known, blank + 1), tonumber(string.sub(known, 1, blank - 1)) }
-    else
-      local length, at = call('LLEN', list), now()
-      local due = call('ZRANGEBYSCORE', ends, '-inf', at, 'LIMIT', 0, 16)
-      for place = #due, 1, -1 do
-        local text, count = over(due[place])
-        if text then
-          back(text, count, limit)
-          length = 1
-        end
-      end
-      local text = length > 0 and call('RPOP', list)
-      if text then
-        local count = before(text, limit) + 1
-        call('HSET', lent, a, count .. ' ' .. text)
-        call('ZADD', ends, at + b, a)
-        reply = { text, count }
-      else
-        call('DEL', times)
-        local first = call('ZRANGE', ends, 0, 0, 'WITHSCORES')
-        if first[2] then
-          reply = { false, math.max(0, tonumber(first[2]) - at) }
-        else
-          reply = { false, call('EXISTS', closed) == 1 and -2 or -1 }
-        end
-      end
-    end
+    -- <ms> <limit> <lease...>
+    reply = take({ unpack(ARGV, i + 11, i + 8 + n) }, tonumber(a), tonumber(b))
   elseif name == 'settle' then
-    -- <lease>
-    reply = over(a) and 1 or 0
+    -- <lease...>
+    reply = {}
+    for at = i + 9, i + 8 + n do
+      insert(reply, call('HDEL', lent, ARGV[at]))
+    end
+    call('ZREM', ends, unpack(ARGV, i + 9, i + 8 + n))
   elseif name == 'back' then
     -- <lease> <limit> <1: it counts>
     local text, count = over(a)

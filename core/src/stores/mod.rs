@@ -48,6 +48,7 @@ mod steps;
 mod streams;
 mod sweeper;
 mod tables;
+mod together;
 mod told;
 mod tree;
 mod unchanged;
@@ -114,7 +115,8 @@ pub struct Stores {
     policy: Policy,
     bases: Arc<Bases>,
     sweeper: Sweeper,
-    strays: queues::Strays,
+    queues: queues::Leases,
+    streams: streams::Calls,
 }
 
 impl Stores {
@@ -126,8 +128,8 @@ impl Stores {
         policy: Policy,
     ) -> Self {
         let sweeper = Sweeper::beginning_at(ids.random());
-        let strays = queues::Strays::default();
-        Self { backend, clock, ids, timers, policy, bases: Arc::new(Bases::new()), sweeper, strays }
+        let (bases, queues, streams) = (Arc::new(Bases::new()), Default::default(), Default::default());
+        Self { backend, clock, ids, timers, policy, bases, sweeper, queues, streams }
     }
 
     /// What was seen of records, for those who can't ask the backend.

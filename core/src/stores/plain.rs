@@ -6,6 +6,7 @@ use super::{Call, Stores};
 use crate::command::{Command, Data};
 use crate::error::{Error, Result};
 use crate::key::Key;
+use crate::run::Run;
 use crate::txn::{Effect, Outcome, Reply, Txn};
 
 impl Stores {
@@ -29,10 +30,15 @@ impl Stores {
         let Some((first, _)) = commands.first() else { return Ok(Vec::new()) };
         let mut txn = Txn { deferrable, ..Txn::new(first.alone(), call.deadline) };
         txn.effects = commands.into_iter().map(|(key, command)| Effect::Do { key, command }).collect();
-        match self.backend.run(txn).await? {
+        self.answers(txn).await
+    }
+
+    /// What each of a transaction's commands answers; it has no checks. *Round trips*: one.
+    pub(super) fn answers(&self, txn: Txn) -> Run<Result<Vec<Data>>> {
+        self.backend.run(txn).map(|outcome| match outcome? {
             Outcome::Committed(replies) => replies.into_iter().map(data).collect(),
             Outcome::Refused(..) => Err(Error::internal("a transaction without a check was refused")),
-        }
+        })
     }
 }
 

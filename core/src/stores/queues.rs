@@ -3,16 +3,20 @@
 //! Whoever takes an item holds a lease of it. Until it is settled the item is not gone: it comes back when its lease is
 //! over. So an answer that nobody hears any more loses nothing.
 
+use std::convert::identity;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::plain::{int, json};
+use super::together::{MOST, Together};
 use super::{Call, Stores};
 use crate::backend::{Awaited, Wait};
 use crate::clock::Timestamp;
 use crate::command::{Bytes, Command, Data, Line};
 use crate::error::{Code, Detail, Effect, Error, Result};
 use crate::key::{Key, Name, Space};
+use crate::run::Run;
 use crate::schema::Json;
+use crate::txn::{self, Txn};
 
 const QUEUE: Space = Space("queue:");
 /// How often an item is lent until it counts as poison.
@@ -41,9 +45,18 @@ pub enum Taken {
     Closed,
 }
 
+/// What is asked about leases.
+#[derive(Debug, Default)]
+pub(super) struct Leases {
+    puts: Together<Bytes, Data>,
+    takes: Together<Name, [Data; 2]>,
+    settles: Together<Name, Data>,
+    strays: Strays,
+}
+
 /// Leases whose answer nobody heard, by queue.
 #[derive(Debug, Default)]
-pub(super) struct Strays(Mutex<Vec<(String, Name)>>);
+struct Strays(Mutex<Vec<(String, Name)>>);
 
 impl Strays {
     fn lock(&self) -> MutexGuard<'_, Vec<(String, Name)>> {
@@ -71,15 +84,38 @@ impl Stores {
         self.command(call, Key::new(QUEUE, queue), Command::Line(line)).await
     }
 
+    /// Does one thing for several calls; `parts` takes the list of what it answers apart.
+    fn line_for_many<T: Send + 'static>(
+        &self,
+        call: Call,
+        queue: &str,
+        line: Line,
+        parts: fn(Vec<Data>) -> Vec<T>,
+    ) -> Run<Result<Vec<T>>> {
+        let key = Key::new(QUEUE, queue);
+        let effects = vec![txn::Effect::Do { key: key.clone(), command: Command::Line(line) }];
+        let answers = self.answers(Txn { effects, ..Txn::new(key.alone(), call.deadline) });
+        answers.map(move |answers| match answers?.pop() {
+            Some(Data::List(all)) => Ok(parts(all)),
+            _ => Err(no_item()),
+        })
+    }
+
     /// Puts an item at the end of a queue; gives the number of those that wait now. *Round trips*: one. While the backend is
     /// away it is kept, unless it has a bound, and gives the number of those that are kept here.
     ///
     /// # Errors
     /// `STORAGE_CAPACITY` when so many as `most` wait already, `STORAGE_CONFLICT` when the queue is closed.
     pub async fn queue_push(&self, call: Call, queue: &str, item: &Json, most: Option<u64>) -> Result<i64> {
-        let text: Bytes = item.text().as_bytes().into();
-        let put = vec![(Key::new(QUEUE, queue), Command::Line(Line::Put { text, most }))];
-        let length = self.commands_kept(call, put, most.is_none()).await?.pop().ok_or_else(no_item)?;
+        let put = |texts: Vec<Bytes>| {
+            let key = Key::new(QUEUE, queue);
+            let put =
+                |text| txn::Effect::Do { key: key.clone(), command: Command::Line(Line::Put { text, most }) };
+            let effects = texts.into_iter().map(put).collect();
+            self.answers(Txn { effects, deferrable: most.is_none(), ..Txn::new(key.alone(), call.deadline) })
+        };
+        let (what, text) = (format!("{most:?} {queue}"), item.text().as_bytes());
+        let length = self.together(&self.queues.puts, &what, call, (text.into(), text.len()), put).await?;
         match int(&length)? {
             0 => {
                 let detail = Detail { limit: most, ..Detail::default() };
@@ -124,17 +160,21 @@ impl Stores {
     /// An item, or how long until one that is lent comes back, as [`Line::Take`] says it.
     async fn take_once(&self, call: Call, queue: &str, ms: u64) -> Result<std::result::Result<Taken, i64>> {
         let lease = Name::from(format!("{}{}", self.ids.operation(), self.ids.operation()));
-        let mut asked = Asked { strays: &self.strays, queue, lease: Some(lease.clone()) };
-        let take = Line::Take { lease: lease.clone(), ms, limit: POISON };
-        let answer = self.line(call, queue, take).await;
+        let mut asked = Asked { strays: &self.queues.strays, queue, lease: Some(lease.clone()) };
+        let take = |leases| {
+            let line = Line::Take { leases, ms, limit: POISON };
+            self.line_for_many(call, queue, line, pairs)
+        };
+        // Whose times differ have groups of their own.
+        let what = format!("{ms} {queue}");
+        let answer = self.together(&self.queues.takes, &what, call, (lease.clone(), lease.len()), take).await;
         if !matches!(&answer, Err(error) if error.effect == Effect::Unknown) {
             asked.lease = None;
         }
-        let Data::List(parts) = answer? else { return Err(no_item()) };
-        match parts.as_slice() {
-            [Data::Nil, Data::Int(left)] => Ok(Err(*left)),
-            [Data::Bytes(bytes), Data::Int(times)] => match json(bytes) {
-                Some(text) => Ok(Ok(Taken::Item { lease, times: *times, json: text.to_owned() })),
+        match answer? {
+            [Data::Nil, Data::Int(left)] => Ok(Err(left)),
+            [Data::Bytes(bytes), Data::Int(times)] => match json(&bytes) {
+                Some(text) => Ok(Ok(Taken::Item { lease, times, json: text.to_owned() })),
                 None => {
                     self.line(call, queue, Line::Bury { lease }).await?;
                     Err(Error::corrupt(queue, "an item is no JSON; it is a dead letter now"))
@@ -146,8 +186,19 @@ impl Stores {
 
     /// Removes an item that was taken; false when its lease was over. *Round trips*: one.
     pub async fn queue_settle(&self, call: Call, queue: &str, lease: &str) -> Result<bool> {
-        let line = Line::Settle { lease: lease.into() };
-        self.line(call, queue, line).await.and_then(|data| int(&data)).map(|was| was == 1)
+        let settle = |leases| self.line_for_many(call, queue, Line::Settle { leases }, identity);
+        let was =
+            self.together(&self.queues.settles, queue, call, (lease.into(), lease.len()), settle).await?;
+        int(&was).map(|was| was == 1)
+    }
+
+    /// Removes items that were taken; it is sent before whatever is asked of the queue next. *Round trips*: one.
+    pub async fn queue_settle_all(&self, call: Call, queue: &str, leases: Vec<String>) -> Result<()> {
+        let settle = |leases: &[String]| {
+            let leases = leases.iter().map(|lease| lease.as_str().into()).collect();
+            (Key::new(QUEUE, queue), Command::Line(Line::Settle { leases }))
+        };
+        self.commands(call, leases.chunks(MOST).map(settle).collect()).await.map(drop)
     }
 
     /// Gives an item back to the front of its queue, at once or after a while, or to the dead ones when this was its
@@ -212,13 +263,19 @@ impl Stores {
     pub async fn queue_strays(&self, call: Call) -> Result<u64> {
         let mut found = 0;
         loop {
-            let Some((queue, lease)) = self.strays.lock().pop() else { return Ok(found) };
-            let mut asked = Asked { strays: &self.strays, queue: &queue, lease: Some(lease.clone()) };
+            let Some((queue, lease)) = self.queues.strays.lock().pop() else { return Ok(found) };
+            let mut asked = Asked { strays: &self.queues.strays, queue: &queue, lease: Some(lease.clone()) };
             let line = Line::GiveBack { lease, counts: false, limit: POISON };
             found += u64::from(int(&self.line(call, &queue, line).await?)? == 1);
             asked.lease = None;
         }
     }
+}
+
+/// What waits for each lease, or for how long to wait, and a number that says more.
+fn pairs(all: Vec<Data>) -> Vec<[Data; 2]> {
+    let mut all = all.into_iter();
+    std::iter::from_fn(|| Some([all.next()?, all.next()?])).collect()
 }
 
 fn no_item() -> Error {

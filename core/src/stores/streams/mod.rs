@@ -5,9 +5,11 @@
 //! something that was not is then given once more.
 
 mod take;
+mod together;
 mod told;
 
 pub use take::StreamTaking;
+pub(super) use together::Calls;
 
 use super::kv::data;
 use super::marked::unmark;
@@ -98,9 +100,7 @@ impl Stores {
     /// Several commands on a stream and what stands beside it, as one step; a fault is an answer. *Round trips*: one.
     pub(super) async fn on_stream(&self, call: Call, commands: Vec<(Key, Command)>) -> Result<Vec<Data>> {
         let Some((first, _)) = commands.first() else { return Ok(Vec::new()) };
-        // Where an entry goes is left to the stream, so it may come later.
-        let later = matches!(commands.as_slice(), [(_, Command::Stream(Streaming::Add { place: None, .. }))]);
-        let mut txn = Txn { deferrable: later, ..Txn::new(first.alone(), call.deadline) };
+        let mut txn = Txn::new(first.alone(), call.deadline);
         for (key, command) in commands {
             if command.writes() {
                 txn.effects.push(Effect::Try { key, command });
@@ -132,6 +132,9 @@ impl Stores {
         let at = args.options.id.as_deref().map(|id| place(id, &option("id"))).transpose()?;
         let value = |(name, value): (&String, &String)| Ok((bytes(name), unmark(value)?));
         let fields = args.fields.iter().zip(&args.values).map(value).collect::<Result<_>>()?;
+        if at.is_none() {
+            return told::text(&self.add_together(call, args, fields).await?);
+        }
         let add = Streaming::Add { fields, place: at, keep: args.options.max_length };
         told::text(&self.stream_one(call, args, add).await?)
     }
@@ -163,9 +166,7 @@ impl Stores {
     pub async fn stream_read_group(&self, args: &StreamArgs, how: Blocking) -> Result<String> {
         loop {
             let call = Call { deadline: self.clock.now().plus_ms(how.patience_ms) };
-            let (group, consumer) = (bytes(&args.group), bytes(&args.consumer));
-            let read = Streaming::GroupRead { group, consumer, count: args.options.limit() };
-            let found = entries(self.stream_one(call, args, read).await?)?;
+            let found = entries(self.read_together(call, args).await?)?;
             if !found.is_empty() || how.until.is_some_and(|until| until <= self.clock.now()) {
                 return Ok(told::json(&found, args.options.bytes));
             }
@@ -257,13 +258,6 @@ impl Stores {
             Some(Data::Fault(wrong)) => Err(fault(wrong, "")),
             Some(told) => Ok(list(groups(&told)?.iter().map(told::group_json))),
         }
-    }
-
-    /// Says that a group is done with entries; how many of them were pending. *Round trips*: one.
-    pub async fn stream_ack(&self, call: Call, args: &StreamArgs) -> Result<String> {
-        let floors = Keys::of(&args.stream).floors;
-        let settle = Streaming::Settle { group: bytes(&args.group), places: places(&args.ids)?, floors };
-        told::int(&self.stream_one(call, args, settle).await?)
     }
 
     /// What a group was given and did not acknowledge, by id. *Round trips*: one.
