@@ -291,10 +291,15 @@ fn comparable(outcome: Outcome) -> Outcome {
                 assert!(at.0.abs_diff(SystemClock.now().0) < 60_000, "the clocks of one machine agree");
                 Reply::Now(Timestamp(0))
             }
-            Reply::Data(Data::List(items)) => Reply::Data(Data::List(match items.as_slice() {
-                [Data::Nil, Data::Int(left)] if *left > 0 => vec![Data::Nil, Data::Int(1)],
-                _ => items,
-            })),
+            Reply::Data(Data::List(mut items)) => {
+                // How long until a text comes back is about the same.
+                for at in 1..items.len() {
+                    if let [Data::Nil, Data::Int(left @ 1..)] = &mut items[at - 1..=at] {
+                        *left = 1;
+                    }
+                }
+                Reply::Data(Data::List(items))
+            }
             other => other,
         };
         replies.into_iter().map(plain).collect()

@@ -1,8 +1,10 @@
 //! A transaction as requests: one plain command, a `MULTI`, or the script.
 
+mod line;
+
 use std::sync::OnceLock;
 
-use super::commands::{LINE_COMPANIONS, line_command, plain_command};
+use super::commands::plain_command;
 use super::ear::payload;
 use super::gather::gather;
 use super::keys::{Keys, note_life_ms};
@@ -10,7 +12,7 @@ use super::operand::{Operand, Operands, deadline, entry, lend, number, own};
 use super::plainness::{appended, is_plain};
 use super::question::question;
 use super::resp::Requests;
-use crate::command::{Command, Line};
+use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::id::Mark;
 use crate::key::Key;
@@ -267,17 +269,6 @@ impl<'a> Program<'a> {
         number(index as u64 + 1)
     }
 
-    fn line(&mut self, key: &'a Key, line: &'a Line) {
-        let (name, operands) = line_command(line);
-        let beside = LINE_COMPANIONS.map(|companion| Named::Beside(key, companion));
-        self.args.extend([lend("L"), number(operands.len() as u64), lend(name)]);
-        for key in [Named::Key(key)].into_iter().chain(beside) {
-            let index = self.named(key);
-            self.args.push(index);
-        }
-        self.args.extend(operands);
-    }
-
     fn op<const N: usize>(&mut self, op: &'static str, key: &'a Key, operands: [Operand<'a>; N]) {
         let key = self.key(key);
         self.args.extend([lend(op), key]);
@@ -323,6 +314,18 @@ impl<'a> Program<'a> {
         }
     }
 
+    fn effects(&mut self, mut effects: &'a [Effect]) {
+        while let Some((effect, behind)) = effects.split_first() {
+            effects = match self.line(effects) {
+                0 => {
+                    self.effect(effect);
+                    behind
+                }
+                done => effects.get(done..).unwrap_or_default(),
+            };
+        }
+    }
+
     fn effect(&mut self, effect: &'a Effect) {
         match effect {
             Effect::Open { key, until } => self.op("O", key, [deadline(*until)]),
@@ -342,7 +345,6 @@ impl<'a> Program<'a> {
                     self.op("G", also, [number(feed.keep), number(feed.until.0), lend(&key.name)]);
                 }
             }
-            Effect::Do { key, command: Command::Line(line) } => self.line(key, line),
             Effect::Do { key, command } => {
                 if let Some((name, operands)) = plain_command(command) {
                     let place = self.args.len();
@@ -363,7 +365,7 @@ fn script(txn: &Txn, keys: &Keys, how: &[&[u8]; 2], requests: &mut Requests) -> 
     let witness = program.args.len();
     txn.witness.iter().for_each(|query| program.query(query));
     let effects = program.args.len();
-    txn.effects.iter().for_each(|effect| program.effect(effect));
+    program.effects(&txn.effects);
     let queries = program.args.len();
     txn.queries.iter().for_each(|query| program.query(query));
     let repeated = program.repeated(txn);

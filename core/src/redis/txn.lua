@@ -138,14 +138,16 @@ while at < queries do
       insert(replies, reply)
     end
   elseif op == 'L' then
-    if again then
-      insert(replies, false)
-      at = at + 9 + tonumber(ARGV[at + 1])
-    else
-      local reply
-      reply, at = line(at)
-      insert(replies, reply)
+    -- L <count> <command> ...: see `line.lua`. Texts that are put together have a reply each.
+    local count, many = tonumber(ARGV[at + 1]), ARGV[at + 2] == 'puts'
+    if not again then
+      line = line or lines()
     end
+    local reply = not again and line(at)
+    for place = 1, many and count or 1 do
+      insert(replies, many and reply and reply[place] or not many and reply)
+    end
+    at = at + 9 + count
   elseif op == 'O' then
     -- O <key> <deadline or ''>: begins a record.
     if not again then
