@@ -63,6 +63,8 @@ export function ask(
 function withoutSignal(options: unknown): { signal: AbortSignal | undefined; rest: unknown } {
   try {
     if (typeof options === 'object' && options !== null && isPlainObject(options)) {
+      // `in` looks at no getter: what the engine is told, it judges.
+      if (!('signal' in options)) return { signal: undefined, rest: options }
       const { signal, ...rest } = options as { signal?: unknown }
       if (signal === undefined || signal instanceof AbortSignal) return { signal, rest }
     }

@@ -248,29 +248,25 @@ impl Storage {
     ///
     /// *Errors*: every one of the contract.
     pub fn perform(self: &Arc<Self>, request: Request) -> Run<Result<String>> {
-        match request.operation.area() {
-            Area::Records => self.perform_record(request).unwrap_or_else(|error| Run::now(Err(error))),
-            area => {
-                let storage = Arc::clone(self);
-                Run::later(async move { storage.perform_other(area, &request).await })
-            }
+        let area = request.operation.area();
+        if area == Area::Records {
+            return self.perform_record(request).unwrap_or_else(|error| Run::now(Err(error)));
         }
-    }
-
-    async fn perform_other(&self, area: Area, request: &Request) -> Result<String> {
+        let storage = Arc::clone(self);
+        // Each with a future of its own size: one for all would be as large as the largest, and is moved more than once.
         match area {
-            Area::Collections => Box::pin(self.perform_collection(request)).await,
-            Area::Streams => Box::pin(self.perform_stream(request)).await,
-            Area::RequestLog => Box::pin(self.perform_log(request)).await,
-            Area::Kv => Box::pin(self.perform_kv(request)).await,
-            Area::Breakers => self.breakers.perform(request).await,
-            Area::Life => self.perform_life(request).await,
-            Area::Feed => self.perform_feed(request).await,
-            Area::Queues => self.perform_queue(request).await,
-            Area::Caches => self.perform_cache(request).await,
-            Area::Resilience => self.perform_resilience(request).await,
-            Area::Services => self.perform_service(request).await,
-            Area::Records => Err(Error::internal("an operation that is performed elsewhere")),
+            Area::Records => Run::now(Err(Error::internal("an operation that is performed elsewhere"))),
+            Area::Breakers => Run::later(async move { storage.breakers.perform(&request).await }),
+            Area::Collections => Run::later(async move { storage.perform_collection(&request).await }),
+            Area::Streams => Run::later(async move { storage.perform_stream(&request).await }),
+            Area::RequestLog => Run::later(async move { storage.perform_log(&request).await }),
+            Area::Kv => Run::later(async move { storage.perform_kv(&request).await }),
+            Area::Life => Run::later(async move { storage.perform_life(&request).await }),
+            Area::Feed => Run::later(async move { storage.perform_feed(&request).await }),
+            Area::Queues => Run::later(async move { storage.perform_queue(&request).await }),
+            Area::Caches => Run::later(async move { storage.perform_cache(&request).await }),
+            Area::Resilience => Run::later(async move { storage.perform_resilience(&request).await }),
+            Area::Services => Run::later(async move { storage.perform_service(&request).await }),
         }
     }
 

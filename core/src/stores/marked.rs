@@ -18,6 +18,30 @@ pub fn unmark(text: &str) -> Result<Bytes> {
     }
 }
 
+/// Adds a value to a JSON text: as a string where it is text and that will do, else as bytes.
+pub fn add(out: &mut Vec<u8>, value: &[u8], bytes: bool) {
+    match std::str::from_utf8(value) {
+        Ok(text) if !bytes => add_text(out, text),
+        _ => {
+            out.extend_from_slice(br#"{"base64":""#);
+            out.extend_from_slice(to_base64(value).as_bytes());
+            out.extend_from_slice(br#""}"#);
+        }
+    }
+}
+
+/// Adds a text to a JSON text, as a string.
+pub fn add_text(out: &mut Vec<u8>, text: &str) {
+    let plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
+    if !plain {
+        out.extend_from_slice(quoted(text).as_bytes());
+        return;
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
 /// A value as JSON: a string, or `{"base64":"..."}` where bytes are wanted.
 ///
 /// # Errors

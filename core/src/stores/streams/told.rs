@@ -124,22 +124,52 @@ pub(super) fn list(items: impl Iterator<Item = String>) -> String {
 
 /// A value as a JSON text where it is one; as bytes where it is none, or where bytes are wanted.
 pub(super) fn value(value: &[u8], bytes: bool) -> String {
-    marked::json(value, bytes).or_else(|_| marked::json(value, true)).unwrap_or_default()
+    let mut out = Vec::new();
+    marked::add(&mut out, value, bytes);
+    text_from(out)
 }
 
 pub(super) fn fields_json(fields: &[(Bytes, Bytes)], bytes: bool) -> String {
-    let field = |(name, text): &(Bytes, Bytes)| {
-        format!("{}:{}", quoted(&String::from_utf8_lossy(name)), value(text, bytes))
-    };
-    format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(","))
+    let mut out = Vec::new();
+    add_fields(&mut out, fields, bytes);
+    text_from(out)
 }
 
-pub(super) fn json(entries: &[Entry], bytes: bool) -> String {
-    list(entries.iter().map(|entry| {
-        let fields = fields_json(&entry.fields, bytes);
-        format!("{{\"id\":\"{}\",\"fields\":{fields}}}", place_text(entry.place))
-    }))
+fn add_fields(out: &mut Vec<u8>, fields: &[(Bytes, Bytes)], bytes: bool) {
+    out.push(b'{');
+    for (at, (name, value)) in fields.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        marked::add_text(out, &String::from_utf8_lossy(name));
+        out.push(b':');
+        marked::add(out, value, bytes);
+    }
+    out.push(b'}');
 }
+
+/// All that is added to a JSON text is text.
+fn text_from(out: Vec<u8>) -> String {
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// Entries as a list: one text for all of them, since there may be many and each is small.
+pub(super) fn json(entries: &[Entry], bytes: bool) -> String {
+    let mut out = Vec::with_capacity(2 + entries.len() * USUAL_BYTES);
+    out.push(b'[');
+    for (at, entry) in entries.iter().enumerate() {
+        out.extend_from_slice(if at > 0 { b",{\"id\":\"" } else { b"{\"id\":\"" });
+        out.extend_from_slice(place_text(entry.place).as_bytes());
+        out.extend_from_slice(b"\",\"fields\":");
+        add_fields(&mut out, &entry.fields, bytes);
+        out.push(b'}');
+    }
+    out.push(b']');
+    text_from(out)
+}
+
+/// What an entry takes as JSON, about.
+const USUAL_BYTES: usize = 192;
 
 pub(super) fn group_json(group: &Group) -> String {
     let (name, delivered) = (quoted(&group.name), place_text(group.delivered));
