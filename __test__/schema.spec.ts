@@ -12,8 +12,8 @@ import * as zod from '../js/zod/index.js'
 import { hostile, jsonLeaf, mutated, type Name, names, valid } from './schema-values.js'
 
 const runs = process.env.CI ? 20_000 : 2_000
-const seed = Number(process.env.SCHEMA_SEED ?? Date.now() % 2 ** 31)
-console.log(`schema properties: seed ${seed}, ${runs} values per schema (SCHEMA_SEED repeats a run)`)
+const seed = Number(process.env.FLOWKEEP_SEED ?? Date.now()) % 2 ** 31
+console.log(`schema properties: seed ${seed}, ${runs} values per schema (FLOWKEEP_SEED repeats a run)`)
 
 const upper = (name: string) => `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`
 const zodOf = (name: Name) =>

@@ -153,8 +153,10 @@ function ping(port) {
  * Starts a Redis that keeps nothing on disk, unless `args` say otherwise (they come last, so they win).
  * `{ url, port, version, pid, folder, log(), stop() }`.
  */
-export async function startRedis({ args = [] } = {}) {
-  const { path, version } = await ensureRedis()
+export const startRedis = async ({ args = [] } = {}) => startProgram(await ensureRedis(), args)
+
+/** The same with a program that is known. */
+export async function startProgram({ path, version }, args) {
   const plain = ['--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--daemonize', 'no']
   const server = await startServer({
     name: 'redis',

@@ -9,6 +9,7 @@ import { ensureChromium, ensureRedis, redisVersion, startRedis } from './servers
 import { ensureMariadb, ensurePostgres, startMariadb, startPostgres } from './sql-servers.mjs'
 import { capture, root, run, runMain, Stop, versionIn, which } from './system.mjs'
 import { startCluster } from './topologies.mjs'
+import { ensureValkey } from './valkey.mjs'
 
 // One profile and one target for every cargo command of the run, so that no dependency is compiled twice.
 const profile = 'quick'
@@ -53,6 +54,7 @@ await runMain(async () => {
   await timed('addon', () => buildAddon({ profile, hooks: true }))
   await timed('typescript', buildTypescript)
 
+  const valkey = await ensureValkey()
   const redis = await startRedis()
   const running = await redisVersion(redis.url)
   if (!running) throw new Stop(`the Redis at ${redis.url} does not answer`)
@@ -69,8 +71,7 @@ await runMain(async () => {
     'the same, as a Cluster': `${cluster.nodes.length} masters at ${cluster.url}`,
     'the same, by the suites':
       'TLS; Sentinel: 1 master, 2 replicas, 3 sentinels; Cluster: 3 masters, 3 replicas',
-    'valkey-server':
-      versionIn(capture('valkey-server', ['--version'])) ?? 'not here: everything runs on redis-server alone',
+    'valkey-server': `${valkey.version} (${valkey.path}), by its suite`,
     PostgreSQL: `${postgres.version} on port ${postgres.port}, pid ${postgres.pid}`,
     MariaDB: `${mariadb.version} on port ${mariadb.port}, pid ${mariadb.pid}`,
     chromium: `${chromium.version} (${chromium.path})`,
@@ -81,6 +82,7 @@ await runMain(async () => {
     FLOWKEEP_TEST_REDIS_URL: redis.url,
     FLOWKEEP_TEST_CLUSTER_URL: cluster.url,
     FLOWKEEP_TEST_REDIS_SERVER: redisProgram.path,
+    FLOWKEEP_TEST_VALKEY_SERVER: valkey.path,
     FLOWKEEP_TEST_POSTGRES_URL: postgres.url,
     FLOWKEEP_TEST_MARIADB_URL: mariadb.url,
     FLOWKEEP_TEST_CHROMIUM: chromium.path,

@@ -22,6 +22,9 @@ interface Writing {
   steps: string[]
 }
 
+/** `FLOWKEEP_SEED` repeats a run. */
+const seed = process.env.FLOWKEEP_SEED ? { seed: Number(process.env.FLOWKEEP_SEED) % 2 ** 31 } : {}
+
 const pick = (ids: readonly string[], which: number) => ids[which % Math.max(1, ids.length)] ?? ''
 
 const moves = {
@@ -139,7 +142,7 @@ export function replay(subject: Subject): void {
         }
         expect(await storage.replay(sessionId)).toEqual(snapshots.at(-1)?.[1])
       })
-      await fc.assert(property, { numRuns: 30, interruptAfterTimeLimit: 8_000, endOnFailure: true })
+      await fc.assert(property, { ...seed, numRuns: 30, interruptAfterTimeLimit: 8_000, endOnFailure: true })
       expect(compared).toBeGreaterThan(100)
       expect(refused).toBeGreaterThan(10)
     })
