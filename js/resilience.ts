@@ -47,7 +47,7 @@ export interface Resilience {
      * the process.
      */
     readonly fsync?: 'always' | 'interval' | 'never'
-    /** 10,000; one more is a `CapacityError`. */
+    /** 10,000; one more is a `CapacityError`. Pushes to one queue that were made at the same moment are one entry. */
     readonly maxEntries?: number
     /** 64 MiB. */
     readonly maxBytes?: number
