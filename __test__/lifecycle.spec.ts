@@ -38,9 +38,15 @@ async function program(body: string) {
 }
 
 async function endsByItself(body: string): Promise<void> {
-  const { text, exitCode, signal, lateMs } = await program(body)
-  expect({ exitCode, signal }, text).toEqual({ exitCode: 0, signal: null })
-  expect(lateMs, text).toBeLessThan(END_MS)
+  let late = ''
+  // A busy machine may hold one of them up, but not each.
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const { text, exitCode, signal, lateMs } = await program(body)
+    expect({ exitCode, signal }, text).toEqual({ exitCode: 0, signal: null })
+    if (lateMs < END_MS) return
+    late = `${lateMs} ms: ${text}`
+  }
+  expect.fail(`it ended too late each time, at last by ${late}`)
 }
 
 const kinds = [
