@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import { databases, sqlite } from './support/databases.js'
 import { type BreakerStoreOptions, openBreakers, SqlBreakers } from './support/flowkeep.js'
-import { rawClient, redisUrl, sweep, uniquePrefix } from './support/redis.js'
+import { rawClient, redisUrl, sweepAll, uniquePrefix } from './support/redis.js'
 
 const down = () => Promise.reject(new Error('down'))
 const up = () => Promise.resolve('up')
@@ -13,7 +13,7 @@ const up = () => Promise.resolve('up')
 const client = rawClient(redisUrl())
 const prefixes: string[] = []
 afterAll(async () => {
-  for (const prefix of prefixes) await sweep(client, prefix)
+  await sweepAll(client, prefixes)
   client.disconnect()
 })
 

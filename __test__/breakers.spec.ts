@@ -1,13 +1,13 @@
 import { afterAll } from 'vitest'
 import { testBreakers } from './behavior/breakers.js'
 import { openStorage } from './support/flowkeep.js'
-import { rawClient, redisUrl, sweep, uniquePrefix } from './support/redis.js'
+import { rawClient, redisUrl, sweepAll, uniquePrefix } from './support/redis.js'
 
 const client = rawClient(redisUrl())
 const prefixes: string[] = []
 
 afterAll(async () => {
-  for (const prefix of prefixes) await sweep(client, prefix)
+  await sweepAll(client, prefixes)
   client.disconnect()
 })
 

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it, vi } from 'vitest'
 import { existing, Fixture, newUser } from './behavior/fixture.js'
 import { type Event, type IStorage, MemoryStorage, NotFoundError, RedisAdapter } from './support/flowkeep.js'
-import { census, rawClient, redisUrl, sweep, uniquePrefix } from './support/redis.js'
+import { census, rawClient, redisUrl, sweepAll, uniquePrefix } from './support/redis.js'
 import { until } from './support/until.js'
 
 vi.setConfig({ testTimeout: 600_000 })
@@ -16,7 +16,7 @@ const client = rawClient(url)
 const prefixes: string[] = []
 
 afterAll(async () => {
-  for (const prefix of prefixes) await sweep(client, prefix)
+  await sweepAll(client, prefixes)
   client.disconnect()
 })
 

@@ -1,7 +1,7 @@
 import { afterAll } from 'vitest'
 import { testStorage } from './behavior/suite.js'
 import { openStorage, RedisAdapter } from './support/flowkeep.js'
-import { census, rawClient, redisUrl, sweep, uniquePrefix } from './support/redis.js'
+import { census, rawClient, redisUrl, sweepAll, uniquePrefix } from './support/redis.js'
 
 const url = redisUrl()
 const client = rawClient(url)
@@ -15,7 +15,7 @@ function freshPrefix(): string {
 }
 
 afterAll(async () => {
-  for (const prefix of prefixes) await sweep(client, prefix)
+  await sweepAll(client, prefixes)
   client.disconnect()
 })
 

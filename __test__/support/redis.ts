@@ -36,6 +36,18 @@ export async function sweep(client: Redis, prefix: string): Promise<void> {
   if (keys.length > 0) await client.unlink(...keys)
 }
 
+/** Deletes what tests left under prefixes that `uniquePrefix` made: one pass over the server for all of them. */
+export async function sweepAll(client: Redis, prefixes: readonly string[]): Promise<void> {
+  const ours = new Set(prefixes)
+  const isOurs = (key: string) => (key.match(UNIQUE) ?? []).some((prefix) => ours.has(prefix))
+  for await (const found of client.scanStream({ match: '*test-*', count: 1_000 })) {
+    const keys = (found as string[]).filter(isOurs)
+    if (keys.length > 0) await client.unlink(...keys)
+  }
+}
+
+const UNIQUE = /test-[0-9a-f]{12}:/g
+
 /** A field of the server's INFO, as a number. */
 export async function infoNumber(client: Redis, section: string, field: string): Promise<number> {
   const text = await client.info(section)

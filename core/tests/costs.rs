@@ -95,6 +95,7 @@ impl Stage {
     fn settle(&mut self, calls: Vec<Run<Result<String>>>) -> Vec<String> {
         let mut waiting: Vec<_> = calls.into_iter().map(Some).collect();
         let mut answers = vec![String::new(); waiting.len()];
+        let mut turned = false;
         loop {
             for (call, answer) in waiting.iter_mut().zip(&mut answers) {
                 let done = call.as_mut().and_then(|call| poll_now(Pin::new(call)));
@@ -107,6 +108,8 @@ impl Stage {
                 return answers;
             }
             match self.net.output(0, &mut self.room) {
+                // Who lets others come first goes on now.
+                Output::Written(0) if !std::mem::replace(&mut turned, true) => continue,
                 Output::Written(0) => {}
                 Output::Written(len) => {
                     self.socket.write_all(&self.room[..len]).unwrap();
@@ -121,7 +124,7 @@ impl Stage {
             }
             let len = self.socket.read(&mut self.room).unwrap();
             assert!(len > 0, "the server hung up");
-            self.received += len;
+            (self.received, turned) = (self.received + len, false);
             self.net.feed(0, &self.room[..len]);
         }
     }
@@ -245,6 +248,15 @@ fn starting_a_step() {
         )
     });
     within("createStep", cost, (98.0, 1_750.0, 60.0));
+}
+
+#[test]
+fn pushing_and_taking_at_the_same_moment() {
+    let mut stage = Stage::new(true);
+    let cost = stage.cost(|stage, _| stage.begin(Operation::QueuePush, "\"q\"", Some(r#"{"n":1}"#)));
+    within("queue.push", cost, (14.0, 20.0, 7.0));
+    let cost = stage.cost(|stage, _| stage.begin(Operation::QueueTake, "\"q\"", None));
+    within("queue.take", cost, (16.0, 42.0, 19.0));
 }
 
 #[test]
