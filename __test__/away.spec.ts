@@ -1,3 +1,4 @@
+import Fastify from 'fastify'
 import { afterEach, expect, it } from 'vitest'
 import {
   CircuitOpenError,
@@ -231,4 +232,19 @@ it('refuses what it can not be', async () => {
     expect(error).toBeInstanceOf(ConfigError)
     expect((error as Error).message).toContain('resilience')
   }
+})
+
+it("tells its trouble to Fastify's logger, which is a pino, without the password of its URL", async () => {
+  const server = await OwnServer.start({ password: 'se-cret' })
+  servers.push(server)
+  const lines: { level: number; msg: string }[] = []
+  const stream = { write: (line: string) => lines.push(JSON.parse(line) as { level: number; msg: string }) }
+  const { log } = Fastify({ logger: { stream } })
+  const at = { backend: 'redis', url: server.url, prefix: uniquePrefix() } as const
+  const storage = owned(await openStorage({ ...at, logger: log }))
+  const { sessionId } = await storage.createSession('ann', {})
+  await lose(storage, server, sessionId)
+  await until(() => lines.length > 0, 'it is told')
+  expect(lines[0]).toMatchObject({ level: 40, msg: expect.stringContaining('degraded') })
+  expect(JSON.stringify(lines)).not.toContain('se-cret')
 })

@@ -76,7 +76,7 @@ it(
       await again(() => storage.updateStep(step.stepId, { status: 'in_progress' }))
       await again(() => storage.updateSession(sessionId, { metadata: { n } }))
     }
-    expect(proxy.lost).toBeGreaterThan(much(100, 5))
+    expect(proxy.lost).toBeGreaterThan(much(50, 5))
     proxy.trouble = {}
     await isHealthy(storage)
     await ledger.expectExact(server.url, prefix)

@@ -1,8 +1,8 @@
 import { type IStorage, StorageError } from './flowkeep.js'
 import { until } from './until.js'
 
-/** Between two writes of one writer. */
-const PAUSE_MS = 5
+/** Between two writes of one writer: a log keeps its last 10,000 entries, and all that are written must stay. */
+const PAUSE_MS = Number(process.env.FLOWKEEP_ROUNDS ?? 2) > 4 ? 25 : 5
 
 /** What became of a write: every value is unique, so each can be looked for. */
 export interface Written {
@@ -43,7 +43,6 @@ export class Load {
         if (!(error instanceof StorageError)) throw error
         note(error.outcome === 'unknown' ? 'unknown' : 'refused', error)
       }
-      // A log keeps its last 10,000 entries: all of these must stay.
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
     }
   }

@@ -35,24 +35,40 @@ pub(super) struct Sentinels {
     vain: usize,
     next: Timestamp,
     master: Option<(String, u16)>,
+    /// The number of the configuration that named it: each failover's is higher than the one before.
+    epoch: u64,
+    /// One of those that were asked in vain named the master of an older configuration.
+    stale: bool,
     /// The master is needed, and not the one that was known.
     needed: bool,
 }
 
 impl Sentinels {
     pub fn new(places: Vec<Access>, service: String) -> Self {
-        let next = Timestamp(0);
-        Self { places, service, current: 0, asking: false, vain: 0, next, master: None, needed: false }
+        let (next, master, epoch, stale) = (Timestamp(0), None, 0, false);
+        Self {
+            places,
+            service,
+            current: 0,
+            asking: false,
+            vain: 0,
+            next,
+            master,
+            epoch,
+            stale,
+            needed: false,
+        }
     }
 
     pub fn place(&self, which: usize) -> Option<&Access> {
         self.places.get(which)
     }
 
-    /// The question.
+    /// The question: where the master is, and what this sentinel's configuration is called.
     pub fn question(&self) -> Requests {
         let mut requests = Requests::default();
         requests.request(&[b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self.service.as_bytes()]);
+        requests.request(&[b"SENTINEL", b"MASTER", self.service.as_bytes()]);
         requests
     }
 
@@ -80,16 +96,28 @@ impl Sentinels {
     }
 
     /// A sentinel answered, or not. True when it names another master than the one that was known.
-    pub fn answered(&mut self, reply: Option<&Value>, now: Timestamp) -> bool {
+    ///
+    /// One that has not heard of a failover yet still names the old master, which may be up again, and empty: it is not
+    /// believed, unless no other one knows better.
+    pub fn answered(&mut self, replies: Option<&[Value]>, now: Timestamp) -> bool {
         self.asking = false;
-        let Some(master) = reply.and_then(address) else {
+        let master = replies.and_then(|replies| address(replies.first()?));
+        let epoch = replies.and_then(|replies| epoch(replies.get(1)?));
+        let is_stale = epoch.is_some_and(|epoch| epoch < self.epoch);
+        let Some(master) = master.filter(|_| !is_stale) else {
+            self.stale |= is_stale;
             self.current = (self.current + 1) % self.places.len().max(1);
             self.vain += 1;
             let all = self.vain.is_multiple_of(self.places.len().max(1));
             self.next = if all { now.plus_ms(PAUSE_MS) } else { now };
+            if all && std::mem::take(&mut self.stale) {
+                // Perhaps they began anew.
+                self.epoch = 0;
+            }
             return false;
         };
-        (self.vain, self.needed) = (0, false);
+        (self.vain, self.stale, self.needed) = (0, false, false);
+        self.epoch = epoch.unwrap_or(self.epoch);
         self.next = now.plus_ms(AGAIN_MS);
         let other = self.master.as_ref().is_some_and(|known| *known != master);
         self.master = Some(master);
@@ -103,6 +131,18 @@ fn address(reply: &Value) -> Option<(String, u16)> {
     let [Value::Bulk(host), Value::Bulk(port)] = parts.as_slice() else { return None };
     let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).ok();
     Some((text(host)?, text(port)?.parse().ok()?))
+}
+
+/// What the answer's configuration is called, where it says so.
+fn epoch(reply: &Value) -> Option<u64> {
+    let Value::Array(parts) = reply else { return None };
+    let text = |part: &Value| match part {
+        Value::Bulk(bytes) => String::from_utf8(bytes.clone()).ok(),
+        _ => None,
+    };
+    let mut pairs =
+        parts.chunks_exact(2).map(|pair| (pair.first().and_then(text), pair.get(1).and_then(text)));
+    pairs.find(|(name, _)| name.as_deref() == Some("config-epoch"))?.1?.parse().ok()
 }
 
 #[cfg(test)]
@@ -119,8 +159,17 @@ mod tests {
         )
     }
 
-    fn master(host: &str, port: &str) -> Value {
-        Value::Array(vec![Value::Bulk(host.into()), Value::Bulk(port.into())])
+    fn texts(parts: &[&str]) -> Value {
+        Value::Array(parts.iter().map(|part| Value::Bulk((*part).into())).collect())
+    }
+
+    fn master(host: &str, port: &str) -> [Value; 2] {
+        [texts(&[host, port]), Value::Error("NOPERM".into())]
+    }
+
+    /// The same by the configuration of that number.
+    fn named(host: &str, epoch: &str) -> [Value; 2] {
+        [texts(&[host, "1"]), texts(&["name", "main", "config-epoch", epoch, "quorum"])]
     }
 
     fn asked(step: &Turn) -> Option<usize> {
@@ -140,7 +189,7 @@ mod tests {
         assert!(!all.answered(None, Timestamp(10)));
         assert_eq!(asked(&all.look(Timestamp(10), false)), Some(1), "the next at once");
         // It does not know the service.
-        assert!(!all.answered(Some(&Value::Nil), Timestamp(11)));
+        assert!(!all.answered(Some(&[Value::Nil]), Timestamp(11)));
         assert_eq!(asked(&all.look(Timestamp(11), false)), None, "all were asked: a pause");
         assert_eq!(asked(&all.look(Timestamp(111), false)), Some(0));
         assert!(!all.answered(Some(&master("h", "1")), Timestamp(112)));
@@ -162,9 +211,33 @@ mod tests {
         assert_eq!(asked(&all.look(Timestamp(1_100), false)), Some(0));
         assert!(all.answered(Some(&master("h", "2")), Timestamp(1_101)));
         assert_eq!(all.found(), Some(("h".into(), 2)));
-        for reply in [Value::Int(1), Value::Array(vec![]), master("h", "x"), Value::Error("ERR".into())] {
+        let wrong = master("h", "x")[0].clone();
+        for reply in [Value::Int(1), Value::Array(vec![]), wrong, Value::Error("ERR".into())] {
             all.need(Timestamp(2_000));
+            let reply = [reply];
             assert!(!all.answered(Some(&reply), Timestamp(2_000)) && all.found().is_none(), "{reply:?}");
         }
+    }
+    #[test]
+    fn who_has_not_heard_of_the_failover_is_not_believed() {
+        let mut all = sentinels();
+        let mut at = 0;
+        let mut tells = |all: &mut Sentinels, replies: &[Value]| {
+            at += 1_000;
+            assert!(asked(&all.look(Timestamp(at), true)).is_some());
+            all.answered(Some(replies), Timestamp(at))
+        };
+        all.need(Timestamp(0));
+        assert!(!tells(&mut all, &named("old", "3")));
+        assert!(tells(&mut all, &named("new", "4")));
+        assert!(!tells(&mut all, &named("old", "3")), "it has not heard yet");
+        assert_eq!(all.found(), Some(("new".into(), 1)));
+        assert!(!tells(&mut all, &named("new", "4")), "the other one");
+        assert!(tells(&mut all, &named("third", "5")));
+        // All of them name an older one: they began anew, and the next time they are believed.
+        assert!(!tells(&mut all, &named("again", "1")));
+        assert!(!tells(&mut all, &named("again", "1")));
+        assert!(tells(&mut all, &named("again", "1")));
+        assert_eq!(all.found(), Some(("again".into(), 1)));
     }
 }

@@ -60,9 +60,9 @@ impl Master {
         let mut state = self.lock();
         let mut news = News::default();
         if let Some(reply) = state.asked.as_mut().and_then(|asked| answer(asked, now)) {
-            let value = reply.ok().and_then(|values| values.into_iter().next());
-            news.other = state.sentinels.answered(value.as_ref(), now);
-            if value.is_none() {
+            let replies = reply.ok();
+            news.other = state.sentinels.answered(replies.as_deref(), now);
+            if replies.is_none() {
                 news.gone = state.asked.take().map(|asked| asked.number);
             }
         }
