@@ -108,7 +108,9 @@ describe('with Sentinel', () => {
     // What a replica had when the failover was asked for is there still.
     const gone = new Set(lost)
     expect(safe.filter((value) => gone.has(value))).toEqual([])
-    for (const reason of heard) expect(reason).toMatch(EPOCH)
+    // One that crashed comes back with nothing, and sentinels have been seen to make it the master for a moment.
+    const told = how === 'asked for' ? EPOCH : /^a (replica took over|server began anew)/
+    for (const reason of heard) expect(reason).toMatch(told)
     console.log(
       `measured: failover ${how}: ${rounds} rounds, back after ${waits.map(Math.round).join(', ')} ms`,
     )

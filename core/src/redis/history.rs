@@ -55,7 +55,9 @@ impl Histories {
         if !self.known.insert(history.id.clone()) {
             return None;
         }
-        if took_over {
+        // Of a place that was known before: with a history in front of this one, which came and went unseen, it took over, too.
+        let went_on = replaced.is_some() && history.before.bytes().any(|digit| digit != b'0');
+        if took_over || went_on {
             return Some("a replica took over: what was acknowledged and not yet replicated is lost");
         }
         replaced.map(|_| "a server began anew: what was acknowledged and not yet saved is lost")
@@ -86,6 +88,7 @@ mod tests {
         assert_eq!(note("c", "3", "2"), Some("replica"));
         assert_eq!(note("c", "3", "2"), None, "told once");
         assert_eq!(note("a", "4", "0"), Some("server"));
+        assert_eq!(note("a", "6", "5"), Some("replica"), "two failovers, one behind the other");
     }
 
     #[test]
