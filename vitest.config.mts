@@ -8,7 +8,7 @@ export default defineConfig({
     testTimeout: 60_000,
     // What is waited for comes at once, or not at all: only a busy machine takes as long as this.
     expect: { poll: { timeout: 20_000 } },
-    hookTimeout: 120_000,
+    hookTimeout: 60_000,
     teardownTimeout: 10_000,
     globals: false,
     // A forgotten `.only` must not turn the suite green.

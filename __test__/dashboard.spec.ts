@@ -268,15 +268,19 @@ describe('the backend as a process', () => {
   })
 
   it.each<NodeJS.Signals>(['SIGINT', 'SIGTERM'])(
-    'ends by itself on %s, also while it records and is listened to',
+    'ends within a second on %s, also while it records and is listened to',
     async (signal) => {
-      const backend = await start()
-      listen(`${backend.url}/api/users/demo/feed`, () => false).catch(() => {})
-      await backend.listeners(1)
-      const { code, ms } = await backend.stop(signal)
-      expect(code).toBe(0)
-      // A second where nothing else runs. What it must not do is wait for who listens.
-      expect(ms).toBeLessThan(10_000)
+      const took: number[] = []
+      // A busy machine may hold one of them up, but not each.
+      while (took.length < 3 && !took.some((ms) => ms < 1000)) {
+        const backend = await start()
+        listen(`${backend.url}/api/users/demo/feed`, () => false).catch(() => {})
+        await backend.listeners(1)
+        const { code, ms } = await backend.stop(signal)
+        expect(code).toBe(0)
+        took.push(ms)
+      }
+      expect(Math.min(...took)).toBeLessThan(1000)
     },
   )
 

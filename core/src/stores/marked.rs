@@ -47,12 +47,12 @@ pub fn add_text(out: &mut Vec<u8>, text: &str) {
 /// # Errors
 /// `STORAGE_CORRUPT` for bytes that are no text, where text is wanted.
 pub fn json(value: &[u8], bytes: bool) -> Result<String> {
-    if bytes {
-        return Ok(format!("{{\"base64\":\"{}\"}}", to_base64(value)));
+    if !bytes && std::str::from_utf8(value).is_err() {
+        return Err(Error::new(Code::Corrupt, "the value is no text: ask for its bytes"));
     }
-    let text = std::str::from_utf8(value)
-        .map_err(|_| Error::new(Code::Corrupt, "the value is no text: ask for its bytes"))?;
-    Ok(quoted(text))
+    let mut out = Vec::new();
+    add(&mut out, value, bytes);
+    Ok(String::from_utf8(out).unwrap_or_default())
 }
 
 /// A text as a JSON string.

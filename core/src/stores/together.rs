@@ -82,8 +82,8 @@ impl<I, A> Group<I, A> {
 }
 
 impl Stores {
-    /// Gives an item of so many bytes to the group about `what` and waits for its part of the answer: `run` gets the items of all who still wait,
-    /// and answers as many. On a backend that answers at once everybody goes alone.
+    /// Gives an item of so many bytes to the group about `what` and waits for its part of the answer: `run` gets the items of
+    /// all who still wait, and answers as many. On a backend that answers at once everybody goes alone.
     pub(super) async fn together<I: Send, A: Send>(
         &self,
         groups: &Together<I, A>,
