@@ -14,7 +14,7 @@ describe('the page', () => {
   let backend: Backend
   let page: Page
   let problems: string[]
-  usePage(8000, (stage) => {
+  usePage(PATIENCE.timeout, (stage) => {
     ;({ backend, page, problems } = stage)
   })
 

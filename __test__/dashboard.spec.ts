@@ -1,5 +1,5 @@
 // The dashboard's backend on memory as its clients meet it: a process, its routes, its feed, its recordings.
-import { StorageError } from 'flowkeep'
+import { type IStorage, StorageError } from 'flowkeep'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { buildApp } from '../examples/dashboard-backend/app.mjs'
 import {
@@ -237,13 +237,17 @@ describe('what an error of the storage becomes', () => {
 
   it('a body that is too large is refused unread', async () => {
     const payload = { title: 'x'.repeat(5_000_000) }
-    const answer = await buildApp({}).inject({ method: 'POST', url: '/api/users/eve/sessions', payload })
+    const answer = await buildApp({} as IStorage).inject({
+      method: 'POST',
+      url: '/api/users/eve/sessions',
+      payload,
+    })
     expect(answer.statusCode).toBe(413)
   })
 
   /** The answer of an application whose storage fails in this way. */
   async function ask(cause: unknown) {
-    const app = buildApp({ getSession: () => Promise.reject(cause) })
+    const app = buildApp({ getSession: () => Promise.reject(cause) } as Partial<IStorage> as IStorage)
     return app.inject({ url: '/api/sessions/ses_x' })
   }
 })

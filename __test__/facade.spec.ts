@@ -2,7 +2,7 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startRedis } from '../scripts/servers.mjs'
-import { type IStorage, RedisAdapter } from './support/flowkeep.js'
+import { RedisAdapter } from './support/flowkeep.js'
 import { census, rawClient, uniquePrefix } from './support/redis.js'
 import { until } from './support/until.js'
 
@@ -24,7 +24,7 @@ async function connected(): Promise<number> {
 }
 
 /** One call of every part. */
-const everyPart = (storage: IStorage) => [
+const everyPart = (storage: RedisAdapter) => [
   storage.queue.push('q', 1),
   storage.cache.set('c', 1),
   storage.kv.set('k', 'v'),

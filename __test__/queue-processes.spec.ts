@@ -70,7 +70,7 @@ describe('processes that read one queue', () => {
 
   it('are ended by their end, not by a timeout: a reader that was killed while it waited leaves nothing behind', async () => {
     const child = start('consume', 'idle', '1')
-    await until(async () => (await client.client('LIST')).toString().includes('cmd=blmove'), 'it waits')
+    await until(async () => String(await client.client('LIST')).includes('cmd=blmove'), 'it waits')
     child.kill('SIGKILL')
     await once(child, 'exit')
     await storage.queue.push('idle', { n: 1 })
@@ -123,7 +123,7 @@ describe('a queue and a cache that other programs use', () => {
 
   it('a push of another program wakes who waits', async () => {
     const popped = storage.queue.pop('woken')
-    await until(async () => (await client.client('LIST')).toString().includes('cmd=blmove'), 'it waits')
+    await until(async () => String(await client.client('LIST')).includes('cmd=blmove'), 'it waits')
     await client.rpush(`${prefix}queue:woken`, '"hello"')
     expect(await popped).toBe('hello')
   })

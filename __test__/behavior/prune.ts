@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type Event, ValidationError } from '../support/flowkeep.js'
+import { type Event, type PruneQuery, ValidationError } from '../support/flowkeep.js'
 import { refusal } from '../support/refusal.js'
 import { nextMoment, until } from '../support/until.js'
 import { existing, type Fixture, newUser, type Subject, useFixture } from './fixture.js'
@@ -106,7 +106,11 @@ export function pruning(subject: Subject): void {
       const from = performance.now()
       let cursor: string | null = null
       do {
-        const query = { olderThan: new Date(), perSecond: 20, ...(cursor === null ? {} : { cursor }) }
+        const query: PruneQuery = {
+          olderThan: new Date(),
+          perSecond: 20,
+          ...(cursor === null ? {} : { cursor }),
+        }
         cursor = (await fixture.storage.pruneEvents(query, { timeoutMs: 20_000 })).cursor
       } while (cursor !== null)
       expect(performance.now() - from).toBeGreaterThan(500)

@@ -99,10 +99,11 @@ function tables(subject: Subject): void {
     it('200 services of adversarial names see nothing of each other', async () => {
       const names = adversarialNames(200)
       const mine = (name: string) => fixture.storage.service(name)
+      const behind = (n: number) => names[(n + 1) % names.length] ?? ''
       const exchange = (name: string) => ({ request: { method: 'GET', url: `/${name}` } })
       await Promise.all(
         names.map(async (name, n) => {
-          const table = mine(name).table(names[(n + 1) % names.length])
+          const table = mine(name).table(behind(n))
           await table.set(name, { owner: name })
           await table.set('same', { owner: name }, { ttlSeconds: 1_000 })
           await mine(name).history().record(exchange(name))
@@ -110,7 +111,7 @@ function tables(subject: Subject): void {
         }),
       )
       const look = async (name: string, n: number) => {
-        const table = mine(name).table(names[(n + 1) % names.length])
+        const table = mine(name).table(behind(n))
         const history = mine(name).history()
         const [data, entries] = [await table.data(), await history.data()]
         const [at, latest] = [await table.get('same'), await history.get({ method: 'get', url: '/same' })]
@@ -140,9 +141,7 @@ function tables(subject: Subject): void {
       await Promise.all(
         names.map(async (name, n) => {
           if (!cleared(n)) return
-          await mine(name)
-            .table(names[(n + 1) % names.length])
-            .clear()
+          await mine(name).table(behind(n)).clear()
           await mine(name).history().clear()
         }),
       )
