@@ -41,6 +41,8 @@ pub(super) struct Inner {
     pub tried: Option<Tried>,
     /// What the store is known to hold.
     pub base: Option<Stored>,
+    /// How often the store said what it holds.
+    pub heard: u64,
     /// Whether that is known at all.
     pub known: bool,
     /// What is to be added to the clock here for the store's.
@@ -75,6 +77,7 @@ impl Inner {
             leaving: 0,
             tried: None,
             base: None,
+            heard: 0,
             known: false,
             offset: 0,
             loaded_at: 0,
@@ -195,12 +198,14 @@ impl Inner {
         is_later
     }
 
-    /// The store holds `stored`, which has the log's entries before `carried` in it.
-    pub fn adopt(&mut self, stored: Option<Stored>, carried: u64) {
+    /// The store holds `stored`, which has the log's entries before `carried` in it. It was asked when it had been heard
+    /// `since` times: an older state is the store's that began anew, or of an answer that another one has overtaken.
+    pub fn adopt(&mut self, stored: Option<Stored>, carried: u64, since: u64) {
         let version = |stored: &Option<Stored>| stored.as_ref().map_or(0, |stored| stored.version);
-        if version(&stored) < version(&self.base) && stored.is_some() {
+        if version(&stored) < version(&self.base) && self.heard != since {
             return;
         }
+        self.heard += 1;
         while self.log.front().is_some_and(|entry| entry.number < carried) {
             self.log.pop_front();
         }

@@ -46,7 +46,11 @@ impl Breaker {
             inner.syncing = false;
             inner.waiting.drain(..).for_each(Waker::wake);
         });
-        let (sent, unheard) = (self.clock.now().0, self.lock().unheard);
+        let sent = self.clock.now().0;
+        let (unheard, since) = {
+            let inner = self.lock();
+            (inner.unheard, inner.heard)
+        };
         let carried = cargo.carried;
         let done = self.carry(&*store, cargo, deadline).await;
         let mut inner = self.lock();
@@ -55,7 +59,7 @@ impl Breaker {
                 self.outbox.post(&self.id, &audit);
                 inner.tried = None;
                 self.heard(&mut inner, sent, now);
-                inner.adopt(stored, carried);
+                inner.adopt(stored, carried, since);
                 Ok(())
             }
             Err(error) => {
@@ -132,6 +136,7 @@ impl Breaker {
         };
         let Some(store) = shared else { return Ok(self.lock().replace(state)) };
         for _ in 0..TRIES {
+            let since = self.lock().heard;
             let seen = store.load(&self.id, deadline).await?.stored;
             if seen.as_ref().is_some_and(|stored| stored.state.generation >= state.generation) {
                 return Ok(false);
@@ -139,7 +144,7 @@ impl Breaker {
             let (stamp, audit) = (self.ids.operation(), Vec::new());
             let write = Write { stamp, expected: seen, state: state.clone(), audit };
             if let Written::Done(stored, _) = store.transition(&self.id, write, deadline).await? {
-                self.lock().adopt(Some(stored), 0);
+                self.lock().adopt(Some(stored), 0, since);
                 return Ok(true);
             }
         }
@@ -205,6 +210,7 @@ impl Breaker {
         mut base: Option<Option<Stored>>,
         deadline: Timestamp,
     ) -> Result<Applied> {
+        let since = self.lock().heard;
         for _ in 0..TRIES {
             let sent = self.clock.now().0;
             let seen = match base.take() {
@@ -218,7 +224,7 @@ impl Breaker {
             let (applied, write) = self.planned(event, note, seen.clone());
             let Some(write) = write else {
                 let mut inner = self.lock();
-                inner.adopt(seen, 0);
+                inner.adopt(seen, 0, since);
                 return Ok(applied);
             };
             let audit = write.audit.clone();
@@ -226,7 +232,7 @@ impl Breaker {
                 Written::Done(stored, now) => {
                     let mut inner = self.lock();
                     self.heard(&mut inner, sent, now);
-                    inner.adopt(Some(stored), 0);
+                    inner.adopt(Some(stored), 0, since);
                     self.outbox.post(&self.id, &audit);
                     return Ok(applied);
                 }

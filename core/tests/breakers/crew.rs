@@ -1,7 +1,7 @@
 //! Several processes on one backend, as far as breakers know: each with a clock of its own, and a store that can be cut off.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use flowkeep_core::backend::Backend;
 use flowkeep_core::breaker::{
@@ -29,15 +29,27 @@ impl Clock for OwnClock {
     }
 }
 
+/// Nothing is held back.
+const FREE: u8 = 0;
+/// The answer of the next load is.
+pub const ARMED: u8 = 1;
+/// One is, until it is set free.
+pub const HELD: u8 = 2;
+
 /// A store that can be cut off.
 struct Cut {
-    inner: KernelStore,
+    inner: Arc<Mutex<KernelStore>>,
     away: Arc<AtomicBool>,
     /// Writes are done, and their answers lost.
     deaf: Arc<AtomicBool>,
+    late: Arc<AtomicU8>,
 }
 
 impl Cut {
+    fn with<T>(&self, ask: impl FnOnce(&KernelStore) -> Run<T>) -> Run<T> {
+        ask(&self.inner.lock().unwrap())
+    }
+
     fn check(&self) -> Result<()> {
         let away = self.away.load(Ordering::SeqCst);
         if away { Err(Error::unavailable("cut off", Effect::NotApplied)) } else { Ok(()) }
@@ -46,14 +58,29 @@ impl Cut {
 
 impl BreakerStore for Cut {
     fn load(&self, id: &BreakerId, deadline: Timestamp) -> Run<Result<Loaded>> {
-        self.check().map_or_else(|error| Run::now(Err(error)), |()| self.inner.load(id, deadline))
+        if let Err(error) = self.check() {
+            return Run::now(Err(error));
+        }
+        let loaded = self.with(|store| store.load(id, deadline));
+        if self.late.compare_exchange(ARMED, HELD, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+            return loaded;
+        }
+        let late = Arc::clone(&self.late);
+        Run::later(async move {
+            let loaded = loaded.await;
+            while late.load(Ordering::SeqCst) == HELD {
+                tokio::task::yield_now().await;
+            }
+            loaded
+        })
     }
 
     fn transition(&self, id: &BreakerId, write: Write, deadline: Timestamp) -> Run<Result<Written>> {
         if let Err(error) = self.check() {
             return Run::now(Err(error));
         }
-        let (done, deaf) = (self.inner.transition(id, write, deadline), Arc::clone(&self.deaf));
+        let done = self.with(|store| store.transition(id, write, deadline));
+        let deaf = Arc::clone(&self.deaf);
         Run::later(async move {
             let done = done.await;
             if deaf.swap(false, Ordering::SeqCst) { Err(Error::timeout(Effect::Unknown)) } else { done }
@@ -61,11 +88,11 @@ impl BreakerStore for Cut {
     }
 
     fn history(&self, id: &BreakerId, limit: usize, deadline: Timestamp) -> Run<Result<Vec<Audit>>> {
-        self.inner.history(id, limit, deadline)
+        self.with(|store| store.history(id, limit, deadline))
     }
 
     fn ids(&self, deadline: Timestamp) -> Run<Result<Vec<BreakerId>>> {
-        self.inner.ids(deadline)
+        self.with(|store| store.ids(deadline))
     }
 }
 
@@ -76,9 +103,21 @@ pub struct Process {
     pub clock: Arc<OwnClock>,
     pub away: Arc<AtomicBool>,
     pub deaf: Arc<AtomicBool>,
+    pub late: Arc<AtomicU8>,
+    store: Arc<Mutex<KernelStore>>,
 }
 
 impl Process {
+    /// From now on its store is on this backend.
+    pub fn moves_to(&self, backend: &Arc<dyn Backend>) {
+        *self.store.lock().unwrap() = KernelStore::new(Arc::clone(backend));
+    }
+
+    /// Gives the answer out that is held back.
+    pub fn set_free(&self) {
+        assert_eq!(self.late.swap(FREE, Ordering::SeqCst), HELD, "nothing was held back");
+    }
+
     pub fn soon(&self) -> Timestamp {
         self.clock.now().plus_ms(20_000)
     }
@@ -149,12 +188,14 @@ pub fn scoped(
 ) -> Vec<Process> {
     let make = |skew: &i64| {
         let clock = Arc::new(OwnClock { skew: *skew, stands: AtomicU64::new(0) });
-        let (away, deaf): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
+        let (away, deaf, late): (Arc<AtomicBool>, Arc<AtomicBool>, Arc<AtomicU8>) = Default::default();
+        let inner = Arc::new(Mutex::new(KernelStore::new(Arc::clone(backend))));
         // A deadline is by the clock of the process; the connection's is the system's.
         let store = Cut {
-            inner: KernelStore::new(Arc::clone(backend)),
+            inner: Arc::clone(&inner),
             away: Arc::clone(&away),
             deaf: Arc::clone(&deaf),
+            late: Arc::clone(&late),
         };
         let breakers = Breakers::new(
             Some(Arc::new(store)),
@@ -164,7 +205,7 @@ pub fn scoped(
         let settings = Settings { policy: policy.clone(), scope };
         let id = BreakerId { name: name.to_owned(), ..BreakerId::default() };
         let breaker = breakers.get(id, Some(settings.clone()), || settings);
-        Process { breakers, breaker, clock, away, deaf }
+        Process { breakers, breaker, clock, away, deaf, late, store: inner }
     };
     skews.iter().map(make).collect()
 }

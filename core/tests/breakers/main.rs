@@ -11,6 +11,7 @@ mod ahead;
 mod crew;
 #[path = "../support/hand.rs"]
 mod hand;
+mod order;
 mod quorum;
 #[path = "../support/mod.rs"]
 mod support;
