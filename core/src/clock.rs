@@ -62,18 +62,20 @@ impl Timestamp {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes: &[u8; 24] = text.as_bytes().try_into().ok()?;
-        let number = |from: usize, len: usize| {
+        // Every stored record has two of them and is looked at whenever it is read: all digits are judged at once.
+        let &[a, b, c, d, b'-', e, f, b'-', g, h, b'T', i, j, b':', k, l, b':', m, n, b'.', o, p, q, b'Z'] =
             bytes
-                .get(from..from + len)?
-                .iter()
-                .try_fold(0u64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + u64::from(byte - b'0')))
+        else {
+            return None;
         };
-        let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (23, b'Z')];
-        if marks.iter().any(|(at, mark)| bytes.get(*at) != Some(mark)) {
+        let digits = [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q];
+        if !digits.iter().all(u8::is_ascii_digit) {
             return None;
         }
-        let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
-        let (hour, minute, second, ms) = (number(11, 2)?, number(14, 2)?, number(17, 2)?, number(20, 3)?);
+        let two = |tens: u8, ones: u8| u64::from(tens - b'0') * 10 + u64::from(ones - b'0');
+        let (year, month, day) = (two(a, b) * 100 + two(c, d), two(e, f), two(g, h));
+        let (hour, minute, second) = (two(i, j), two(k, l), two(m, n));
+        let ms = two(o, p) * 10 + u64::from(q - b'0');
         if hour > 23 || minute > 59 || second > 59 {
             return None;
         }
@@ -121,22 +123,15 @@ impl Timestamp {
         let (days, of_day) = (self.0 / MS_PER_DAY, self.0 % MS_PER_DAY);
         let (year, month, day) = civil_from_days(days);
         let (seconds, ms) = (of_day / 1000, of_day % 1000);
-        let mut text = *b"0000-00-00T00:00:00.000Z";
-        let two = |number: u64| [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8];
-        let mut put = |at: usize, digits: &[u8]| {
-            if let Some(place) = text.get_mut(at..at + digits.len()) {
-                place.copy_from_slice(digits);
-            }
-        };
-        put(0, &two(year / 100));
-        put(2, &two(year));
-        put(5, &two(month));
-        put(8, &two(day));
-        put(11, &two(seconds / 3600));
-        put(14, &two(seconds / 60 % 60));
-        put(17, &two(seconds % 60));
-        put(20, &two(ms / 10));
-        put(22, &[b'0' + (ms % 10) as u8]);
+        let ten = |number: u64| b'0' + (number / 10 % 10) as u8;
+        let one = |number: u64| b'0' + (number % 10) as u8;
+        let (century, hour, minute, second) = (year / 100, seconds / 3600, seconds / 60 % 60, seconds % 60);
+        #[rustfmt::skip]
+        let text = [
+            ten(century), one(century), ten(year), one(year), b'-', ten(month), one(month), b'-', ten(day), one(day), b'T',
+            ten(hour), one(hour), b':', ten(minute), one(minute), b':', ten(second), one(second), b'.',
+            one(ms / 100), ten(ms), one(ms), b'Z',
+        ];
         text
     }
 }

@@ -40,12 +40,16 @@ pub fn digest(key: &Key) -> u64 {
 pub fn digests(effects: &[Effect]) -> Vec<u64> {
     let mut digests = Vec::new();
     for effect in effects {
-        let more = match effect {
-            Effect::Append { key, feed, .. } => vec![digest(key), digest(&feed.key)],
-            Effect::Announce { feed, .. } => vec![digest(&feed.key)],
+        let [log, feed] = match effect {
+            Effect::Append { key, feed, .. } => [Some(key), Some(&feed.key)],
+            Effect::Announce { feed, .. } => [None, Some(&feed.key)],
             _ => continue,
         };
-        digests.extend(more.into_iter().filter(|digest| !digests.contains(digest)).collect::<Vec<_>>());
+        for digest in [log, feed].into_iter().flatten().map(digest) {
+            if !digests.contains(&digest) {
+                digests.push(digest);
+            }
+        }
     }
     digests
 }

@@ -80,9 +80,7 @@ fn positions(effects: &[Effect]) -> Vec<Reply> {
 
 fn effect_reply(effect: &Effect, value: Option<Value>) -> Result<Reply> {
     match (effect, value) {
-        (Effect::Slide { .. }, Some(value)) => {
-            Ok(Reply::Until(until(Some(text(value)?.unwrap_or_default()))?))
-        }
+        (Effect::Slide { .. }, Some(value)) => Ok(Reply::Until(until(text(value)?.as_deref())?)),
         (Effect::Do { .. }, Some(value)) => Ok(Reply::Data(data(value)?)),
         (_, Some(Value::Int(position))) => Ok(Reply::Position(u64::try_from(position).unwrap_or_default())),
         _ => Err(unexpected("an effect's reply")),
@@ -103,9 +101,18 @@ fn answer(query: &Query, value: Value) -> Result<Reply> {
     let mut items = array(value)?.into_iter();
     match query {
         Query::Record { .. } => {
-            let until = until(items.next().map(text).transpose()?.flatten())?;
-            let shared = |item| text(item).map(|text| text.map(Arc::from));
-            Ok(Reply::Record(Fields { until, texts: items.map(shared).collect::<Result<_>>()? }))
+            let until = match items.next() {
+                Some(Value::Bulk(ms)) => {
+                    until(Some(std::str::from_utf8(&ms).map_err(|_| unexpected("a deadline"))?))?
+                }
+                Some(Value::Nil) | None => Until::Never,
+                Some(_) => return Err(unexpected("a deadline")),
+            };
+            let mut texts = Vec::with_capacity(items.len());
+            for item in items {
+                texts.push(shared(item)?);
+            }
+            Ok(Reply::Record(Fields { until, texts }))
         }
         Query::Names { .. } => {
             let names = items.map(|item| text(item)?.map(Name::from).ok_or_else(|| unexpected("a field")));
@@ -172,8 +179,20 @@ fn entry(value: Value) -> Result<Entry> {
     }
 }
 
-fn until(text: Option<String>) -> Result<Until> {
-    match text.as_deref() {
+/// A field's text, to be held by several.
+fn shared(value: Value) -> Result<Option<Arc<str>>> {
+    match value {
+        Value::Nil => Ok(None),
+        Value::Bulk(bytes) => Ok(Some(match std::str::from_utf8(&bytes) {
+            Ok(text) => text.into(),
+            Err(_) => String::from_utf8_lossy(&bytes).into(),
+        })),
+        other => text(other).map(|text| text.map(Arc::from)),
+    }
+}
+
+fn until(text: Option<&str>) -> Result<Until> {
+    match text {
         None | Some("") => Ok(Until::Never),
         Some(ms) => ms.parse().map(|ms| Until::At(Timestamp(ms))).map_err(|_| unexpected("a deadline")),
     }

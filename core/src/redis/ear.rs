@@ -1,6 +1,7 @@
 //! The connection that hears hints: it subscribes to what is wanted, and again after it was lost.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::keys::Keys;
@@ -38,9 +39,12 @@ impl Hints {
     }
 }
 
-/// A hint's text: the digests, in hexadecimal.
-pub(super) fn payload(digests: &[u64]) -> String {
-    digests.iter().map(|digest| format!("{digest:x}")).collect::<Vec<_>>().join(",")
+/// Appends a hint's text: the digests, in hexadecimal.
+pub(super) fn payload(text: &mut String, digests: &[u64]) {
+    for (place, digest) in digests.iter().enumerate() {
+        text.push_str(if place == 0 { "" } else { "," });
+        let _ = write!(text, "{digest:x}");
+    }
 }
 
 fn digests_in(payload: &[u8]) -> Vec<u64> {

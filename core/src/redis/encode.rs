@@ -10,7 +10,7 @@ use super::gather::gather;
 use super::keys::{Keys, note_life_ms};
 use super::operand::{Operand, Operands, deadline, entry, lend, number, own};
 use super::plainness::{appended, is_plain};
-use super::question::question;
+use super::question::{ask, command, question};
 use super::resp::Requests;
 use crate::command::Command;
 use crate::error::{Error, Result};
@@ -66,17 +66,14 @@ pub(super) fn encode(txn: &Txn, keys: &Keys, hinting: bool, requests: &mut Reque
     }
     let timed = txn.queries.iter().any(|query| matches!(query, Query::Now { .. }));
     if txn.effects.is_empty() && txn.checks.is_empty() && txn.queries.len() == 1 && !timed {
-        for query in &txn.queries {
-            let (name, key, operands) = question(query);
-            command(requests, name, &keys.spell(txn.partition, key), &operands);
-        }
+        txn.queries.iter().for_each(|query| ask(query, txn.partition, keys, requests));
         return Ok(Encoded { form: Form::Plain, hints: false });
     }
     if let (true, [Effect::Do { key, command: wanted }]) =
         (txn.checks.is_empty() && txn.queries.is_empty() && txn.noted.is_none(), txn.effects.as_slice())
         && let Some((name, operands)) = plain_command(wanted)
     {
-        command(requests, name, &keys.spell(txn.partition, key), &operands);
+        command(requests, name, |text| keys.spell_into(text, txn.partition, key), &operands);
         return Ok(Encoded { form: Form::Command, hints: false });
     }
     let known = txn.noted.is_some() || txn.repeated && txn.remembered_in().is_some();
@@ -94,7 +91,8 @@ pub(super) fn encode(txn: &Txn, keys: &Keys, hinting: bool, requests: &mut Reque
 fn hint(txn: &Txn, keys: &Keys, requests: &mut Requests) -> bool {
     let digests = digests(&txn.effects);
     if !digests.is_empty() {
-        requests.begin(3).part(keys.publish()).part(keys.channel(txn.partition)).part(payload(&digests));
+        requests.begin(3).part(keys.publish());
+        requests.made(|text| keys.channel_into(text, txn.partition)).made(|text| payload(text, &digests));
     }
     !digests.is_empty()
 }
@@ -102,13 +100,6 @@ fn hint(txn: &Txn, keys: &Keys, requests: &mut Requests) -> bool {
 /// The same with the script's whole text, for a server that does not have it.
 pub(super) fn encode_with_text(txn: &Txn, keys: &Keys, requests: &mut Requests) -> Result<()> {
     script(txn, keys, &[b"EVAL", SCRIPT.as_bytes()], requests).map(drop)
-}
-
-fn command(requests: &mut Requests, name: &str, key: &str, operands: &Operands<'_>) {
-    requests.begin(2 + operands.len()).part(name).part(key);
-    for operand in operands {
-        requests.part(operand);
-    }
 }
 
 /// The commands of an effect that needs no look first; `before` are the effects in front of it.
@@ -232,9 +223,7 @@ fn multi(txn: &Txn, keys: &Keys, requests: &mut Requests) -> Form {
     }
     let effects = batch.commands.len();
     batch.write(txn, keys, requests);
-    for (name, key, operands) in txn.queries.iter().map(question) {
-        command(requests, name, &keys.spell(txn.partition, key), &operands);
-    }
+    txn.queries.iter().for_each(|query| ask(query, txn.partition, keys, requests));
     requests.request(&[b"EXEC"]);
     Form::Multi { effects }
 }

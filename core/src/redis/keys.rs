@@ -63,7 +63,23 @@ impl Keys {
 
     /// The channel of a partition's hints.
     pub fn channel(&self, partition: Partition) -> String {
-        format!("{}{{{}}}:hints", self.prefix, partition.number())
+        let mut text = String::new();
+        self.channel_into(&mut text, partition);
+        text
+    }
+
+    /// Appends its text.
+    pub fn channel_into(&self, text: &mut String, partition: Partition) {
+        self.push_tag(text, partition);
+        text.push_str("hints");
+    }
+
+    /// What every key and channel of a partition begins with.
+    fn push_tag(&self, text: &mut String, partition: Partition) {
+        text.push_str(&self.prefix);
+        text.push('{');
+        text.push_str(itoa::Buffer::new().format(partition.number()));
+        text.push_str("}:");
     }
 
     /// The partition of a channel, if it is one of ours.
@@ -83,10 +99,7 @@ impl Keys {
     pub fn spell_into(&self, text: &mut String, partition: Partition, key: &Key) {
         match key.space.spelling() {
             Spelling::Tagged => {
-                text.push_str(&self.prefix);
-                text.push('{');
-                text.push_str(itoa::Buffer::new().format(partition.number()));
-                text.push_str("}:");
+                self.push_tag(text, partition);
                 text.push_str(key.space.0);
                 text.push(':');
                 escape(text, &key.name, true);

@@ -1,8 +1,38 @@
 //! Queries as commands.
 
+use super::keys::Keys;
 use super::operand::{Operands, entry, lend, number, own};
-use crate::key::Key;
+use super::resp::Requests;
+use crate::key::{Key, Partition};
 use crate::txn::Query;
+
+/// Adds a query as a request of its own.
+pub(super) fn ask(query: &Query, partition: Partition, keys: &Keys, requests: &mut Requests) {
+    // What is asked most often is written down without a list of its parts.
+    if let Query::Record { key, fields } = query {
+        requests.begin(3 + fields.len()).part("HMGET");
+        requests.made(|text| keys.spell_into(text, partition, key)).part("x");
+        for field in fields {
+            requests.part(field);
+        }
+        return;
+    }
+    let (name, key, operands) = question(query);
+    command(requests, name, |text| keys.spell_into(text, partition, key), &operands);
+}
+
+/// Adds a command as a request; `spell` writes its key.
+pub(super) fn command(
+    requests: &mut Requests,
+    name: &str,
+    spell: impl FnOnce(&mut String),
+    operands: &Operands<'_>,
+) {
+    requests.begin(2 + operands.len()).part(name).made(spell);
+    for operand in operands {
+        requests.part(operand);
+    }
+}
 
 /// The command that answers a query.
 pub(super) fn question(query: &Query) -> (&'static str, &Key, Operands<'_>) {

@@ -29,6 +29,8 @@ pub struct Requests {
     pub bytes: Vec<u8>,
     /// How many replies they bring.
     pub replies: usize,
+    /// Room for a part that is made up before its length is known.
+    room: String,
 }
 
 impl Requests {
@@ -52,6 +54,16 @@ impl Requests {
         self.line(b'$', part.len());
         self.bytes.extend_from_slice(part);
         self.bytes.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Adds a part that `write` makes up.
+    pub fn made(&mut self, write: impl FnOnce(&mut String)) -> &mut Self {
+        let mut text = std::mem::take(&mut self.room);
+        text.clear();
+        write(&mut text);
+        self.part(&text);
+        self.room = text;
         self
     }
 
@@ -97,13 +109,17 @@ pub struct NotResp;
 
 /// Reads one reply from the beginning of `bytes`, and how many bytes it took; `None` while it is not whole.
 pub fn read(bytes: &[u8]) -> Result<Option<(Value, usize)>, NotResp> {
-    // A list is looked through before anything is built, so a long one that comes in many pieces is not built many times.
-    if bytes.first() == Some(&b'*') && whole(bytes, 0)?.is_none() {
+    // A list in so many bytes is looked through before anything is built, so that one that comes in many pieces is not
+    // built many times.
+    if bytes.len() > FEW_PIECES && bytes.first() == Some(&b'*') && whole(bytes, 0)?.is_none() {
         return Ok(None);
     }
     let mut rest = bytes;
-    Ok(build(&mut rest)?.map(|value| (value, bytes.len() - rest.len())))
+    Ok(build(&mut rest, 0)?.map(|value| (value, bytes.len() - rest.len())))
 }
+
+/// Bytes that come in a few pieces: a face reads 64 KB at a time.
+const FEW_PIECES: usize = 256 * 1_024;
 
 /// What a server says to each command of a `MULTI` that it takes.
 pub const QUEUED: &[u8] = b"+QUEUED\r\n";
@@ -151,9 +167,9 @@ fn whole(bytes: &[u8], depth: u8) -> Result<Option<usize>, NotResp> {
 }
 
 /// Builds the reply at the beginning of `rest`, and moves on behind it; `None` while it is not whole.
-fn build(rest: &mut &[u8]) -> Result<Option<Value>, NotResp> {
+fn build(rest: &mut &[u8], depth: u8) -> Result<Option<Value>, NotResp> {
     let Some(mark) = rest.first() else { return Ok(None) };
-    if !b"+-:$*".contains(mark) {
+    if depth > MAX_DEPTH || !b"+-:$*".contains(mark) {
         return Err(NotResp);
     }
     let Some((head, len)) = line(rest) else { return Ok(None) };
@@ -179,7 +195,7 @@ fn build(rest: &mut &[u8]) -> Result<Option<Value>, NotResp> {
             let Some(size) = size(head)? else { return Ok(Some(Value::Nil)) };
             let mut items = Vec::with_capacity(size.min(MOST_ROOM));
             for _ in 0..size {
-                let Some(item) = build(rest)? else { return Ok(None) };
+                let Some(item) = build(rest, depth + 1)? else { return Ok(None) };
                 items.push(item);
             }
             return Ok(Some(Value::Array(items)));
@@ -194,7 +210,7 @@ const MOST_ROOM: usize = 1_024;
 
 #[cfg(test)]
 mod tests {
-    use super::{NotResp, Requests, Value, read};
+    use super::{FEW_PIECES, NotResp, Requests, Value, read};
 
     #[test]
     fn a_reply_is_read_only_when_it_is_whole() {
@@ -215,11 +231,24 @@ mod tests {
     }
 
     #[test]
+    fn a_list_in_many_pieces_is_read_when_it_is_whole() {
+        let items = FEW_PIECES / 8;
+        let bytes = [format!("*{items}\r\n").into_bytes(), b"$3\r\nabc\r\n".repeat(items)].concat();
+        for cut in [bytes.len() - 1, FEW_PIECES + 1, FEW_PIECES, FEW_PIECES - 1, 7] {
+            assert_eq!(read(&bytes[..cut]), Ok(None), "cut at {cut}");
+        }
+        let value = Value::Array(vec![Value::Bulk(b"abc".to_vec()); items]);
+        assert_eq!(read(&bytes), Ok(Some((value, bytes.len()))));
+    }
+
+    #[test]
     fn what_is_not_resp_is_refused() {
         for bytes in [&b"HTTP/1.1 400\r\n"[..], b"$x\r\n", b":1.5\r\n", b"*1\r\n!\r\n"] {
             assert_eq!(read(bytes), Err(NotResp));
         }
-        assert_eq!(read(&b"*1\r\n".repeat(100)), Err(NotResp));
+        for depth in [100, FEW_PIECES] {
+            assert_eq!(read(&b"*1\r\n".repeat(depth)), Err(NotResp));
+        }
     }
 
     #[test]

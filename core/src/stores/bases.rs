@@ -40,6 +40,13 @@ struct Base {
     until: Option<Until>,
 }
 
+impl Base {
+    /// Bytes that it takes with its field's name.
+    fn weight(&self, field: &Name) -> usize {
+        self.text.as_ref().map_or(0, |text| text.len()) + field.len() + ENTRY_BYTES
+    }
+}
+
 /// A bounded cache of stored texts.
 pub(super) struct Bases {
     texts: Generations<Place, Base>,
@@ -86,13 +93,16 @@ impl Bases {
 
     /// Keeps what was read, unless something newer is on its way. Whether just this was known already.
     pub fn seen(&self, tree: Tree, field: &Name, text: Text, until: Option<Until>) -> bool {
-        let place = (tree, field.clone());
-        let known = self.texts.get(&place);
-        let again = known.as_ref().is_some_and(|base| base.text == text);
-        if known.is_none_or(|base| base.on_its_way != Some(self.epoch(tree))) {
-            self.keep(place, self.base(text, None, until));
-        }
-        again
+        let base = self.base(text, None, until);
+        self.texts.change((tree, field.clone()), |known| {
+            let again = known.is_some_and(|known| known.text == base.text);
+            let is_newer = |known: &Base| known.on_its_way.is_some_and(|epoch| epoch == self.epoch(tree));
+            let next = (!known.is_some_and(is_newer)).then(|| {
+                let weight = base.weight(field);
+                (base, weight)
+            });
+            (again, next)
+        })
     }
 
     /// Keeps a field of a tree that was just made: nothing else can be known of it.
@@ -101,7 +111,7 @@ impl Bases {
     }
 
     fn keep(&self, place: Place, base: Base) {
-        let weight = base.text.as_ref().map_or(0, |text| text.len()) + place.1.len() + ENTRY_BYTES;
+        let weight = base.weight(&place.1);
         self.texts.insert(place, base, weight);
     }
 

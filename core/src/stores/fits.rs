@@ -84,9 +84,8 @@ fn behind(text: &str, kind: Kind) -> Option<&str> {
 /// A text without escapes, and what stands behind it.
 fn quoted(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix('"')?;
-    let end = inner.bytes().position(|byte| byte == b'"' || byte == b'\\' || byte < b' ')?;
-    let rest = inner.get(end..)?.strip_prefix('"')?;
-    Some((inner.get(..end)?, rest))
+    let (inner, rest) = inner.split_at_checked(skim::plain_len(inner.as_bytes()))?;
+    Some((inner, rest.strip_prefix('"')?))
 }
 
 #[cfg(test)]

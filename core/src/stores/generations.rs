@@ -40,6 +40,27 @@ impl<K: Hash + Eq, V: Clone> Generations<K, V> {
         Some(value)
     }
 
+    /// Looks at what is kept of a key and keeps something else instead, where `change` gives that with its weight.
+    pub fn change<T>(&self, key: K, change: impl FnOnce(Option<&V>) -> (T, Option<(V, usize)>)) -> T {
+        let mut state = self.lock();
+        let State { young, old, weight } = &mut *state;
+        if let Some(entry) = young.get_mut(&key) {
+            let (answer, next) = change(Some(&entry.0));
+            if let Some(next) = next {
+                *weight = *weight + next.1 - entry.1;
+                *entry = next;
+            }
+            self.turn(&mut state);
+            return answer;
+        }
+        let before = old.remove(&key);
+        let (answer, next) = change(before.as_ref().map(|(value, _)| value));
+        if let Some((value, weight)) = next.or(before) {
+            self.put(&mut state, key, value, weight);
+        }
+        answer
+    }
+
     pub fn insert(&self, key: K, value: V, weight: usize) {
         self.put(&mut self.lock(), key, value, weight);
     }
@@ -52,11 +73,18 @@ impl<K: Hash + Eq, V: Clone> Generations<K, V> {
         *weight = young.values().map(|(_, weight)| weight).sum();
     }
 
-    fn put(&self, state: &mut State<K, V>, key: K, value: V, weight: usize) {
+    /// Begins the next generation where the young one is full.
+    fn turn(&self, state: &mut State<K, V>) {
         if state.weight >= self.full {
-            state.old = std::mem::take(&mut state.young);
+            // As many will come again: a map that grows from nothing moves each entry several times.
+            let young = HashMap::with_capacity(state.young.len());
+            state.old = std::mem::replace(&mut state.young, young);
             state.weight = 0;
         }
+    }
+
+    fn put(&self, state: &mut State<K, V>, key: K, value: V, weight: usize) {
+        self.turn(state);
         let before = state.young.insert(key, (value, weight)).map_or(0, |(_, before)| before);
         state.weight = state.weight + weight - before;
     }
@@ -76,6 +104,21 @@ mod tests {
         let kept = (0..100).filter(|number| known.get(number).is_some()).count();
         assert!((10..=20).contains(&kept), "{kept}");
         assert_eq!(known.get(&99), Some(99));
+    }
+
+    #[test]
+    fn what_is_changed_is_seen_as_it_was_and_counts_once() {
+        let known = Generations::new(20);
+        let swap = |key: u64, value: u64| known.change(key, |before| (before.copied(), Some((value, 4))));
+        assert_eq!((swap(0, 1), swap(0, 2), swap(1, 3), swap(2, 4)), (None, Some(1), None, None));
+        // The third made the generation full: what was in it is old, and comes back by being looked at.
+        assert_eq!(swap(0, 5), Some(2));
+        assert_eq!(known.change(1, |before| (before.copied(), None)), Some(3));
+        assert_eq!((known.get(&1), known.change(9, |before| (before.copied(), None))), (Some(3), None));
+        // Growing in its place fills it as well.
+        (0..20).for_each(|grown| known.change(5, |_| ((), Some((grown, 1 + grown as usize)))));
+        let kept = (0..10).filter(|key| known.get(key).is_some()).count();
+        assert!(kept <= 2, "{kept}");
     }
 
     #[test]

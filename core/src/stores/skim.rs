@@ -87,6 +87,7 @@ fn behind_scalar(text: &[u8], at: usize, first: u8) -> Option<usize> {
 /// `at` is behind the first quote.
 pub(super) fn behind_string(text: &[u8], mut at: usize) -> Option<usize> {
     loop {
+        at += plain_len(text.get(at..)?);
         match text.get(at)? {
             b'"' => return Some(at + 1),
             b'\\' => {
@@ -102,10 +103,30 @@ pub(super) fn behind_string(text: &[u8], mut at: usize) -> Option<usize> {
                     _ => return None,
                 };
             }
-            0..b' ' => return None,
-            _ => at += 1,
+            _ => return None,
         }
     }
+}
+
+/// How many bytes at the beginning mean themselves in a JSON string: no quote, no backslash, no control character.
+///
+/// Eight at a time: a byte of `word - lows` borrows where the byte was too small. A borrow can also come from the byte
+/// before, but only where that one was too small itself, so the first mark is always right.
+pub(super) fn plain_len(text: &[u8]) -> usize {
+    const LOWS: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = LOWS << 7;
+    let below = |word: u64, bound: u8| word.wrapping_sub(LOWS * u64::from(bound)) & !word & HIGHS;
+    let (words, rest) = text.as_chunks::<8>();
+    for (place, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let [quote, backslash] = [b'"', b'\\'].map(|byte| below(word ^ (LOWS * u64::from(byte)), 1));
+        let marks = below(word, b' ') | quote | backslash;
+        if marks != 0 {
+            return 8 * place + marks.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_plain = |byte: &&u8| !matches!(byte, 0..b' ' | b'"' | b'\\');
+    text.len() - rest.len() + rest.iter().take_while(is_plain).count()
 }
 
 fn behind_number(text: &[u8], at: usize) -> Option<usize> {
@@ -130,7 +151,7 @@ fn behind_number(text: &[u8], at: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::object;
+    use super::{object, plain_len};
     use crate::id::{Ids, RandomIds};
 
     /// Changes one byte, takes one away or puts one in.
@@ -160,6 +181,20 @@ mod tests {
                     serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
                 let parsed = text.starts_with('{') && matches!(values.next(), Some(Ok(_)));
                 assert_eq!(object(&bytes), parsed.then(|| values.byte_offset()), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_means_itself_is_counted_wherever_it_ends() {
+        for len in 0..20 {
+            for end in (0..=0x1f).chain([b'"', b'\\']) {
+                for before in [b' ', b'!', b'#', b'[', b']', b'a', 0x7f, 0x80, 0xa0, 0xa2, 0xdc, 0xff] {
+                    let mut text = vec![before; len];
+                    assert_eq!(plain_len(&text), len);
+                    text.extend([end, 0, b'"', b'a', b'\\']);
+                    assert_eq!(plain_len(&text), len, "{before:#x}, then {end:#x}");
+                }
             }
         }
     }
