@@ -16,7 +16,9 @@ export async function glide(url) {
     inflightRequestsLimit: INFLIGHT_LIMIT,
     requestTimeout: REQUEST_TIMEOUT_MS,
   })
-  const scripts = { create: new Script(SCRIPTS.create.lua), swap: new Script(SCRIPTS.swap.lua) }
+  const scripts = /** @type {Record<keyof typeof SCRIPTS, InstanceType<typeof Script>>} */ (
+    Object.fromEntries(Object.entries(SCRIPTS).map(([name, { lua }]) => [name, new Script(lua)]))
+  )
   const expiry = { type: TimeUnit.Milliseconds, count: TTL_MS }
   return {
     get: (key) => /** @type {Promise<string | null>} */ (client.get(key)),

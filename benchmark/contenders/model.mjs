@@ -45,12 +45,16 @@ export const Session = z.object({
 /** @typedef {{ title?: string, tags?: string[], metadata?: Record<string, unknown> }} SessionInput */
 
 /**
- * The four operations that are measured. flowkeep's own storages have them; the peers implement them.
+ * The operations that are measured. flowkeep's own storages have them; the peers implement them, chains and steps those on
+ * Redis alone.
  * @typedef {object} Store
  * @property {(userId: string, data: SessionInput) => Promise<SessionRecord>} createSession
  * @property {(sessionId: string) => Promise<SessionRecord | null>} getSession
  * @property {(sessionId: string, updates: SessionInput) => Promise<SessionRecord>} updateSession
  * @property {(userId: string) => Promise<SessionRecord[]>} listSessions
+ * @property {(sessionId: string, data: { title: string }) => Promise<{ chainId: string, version: number }>} createChain
+ * @property {(chainId: string, data: { action: string, inputs: object }) => Promise<{ stepId: string, version: number }>} createStep
+ * @property {(stepId: string, updates: { status: string }) => Promise<{ version: number }>} updateStep
  * @property {() => Promise<void>} close
  */
 

@@ -8,10 +8,9 @@ export const nodeRedis = (library) => async (url) => {
   const { createClient } = /** @type {typeof import('redis')} */ (await import(library))
   const client = createClient({ url })
   await client.connect()
-  const sha = {
-    create: await client.scriptLoad(SCRIPTS.create.lua),
-    swap: await client.scriptLoad(SCRIPTS.swap.lua),
-  }
+  /** @type {Record<string, string>} */
+  const sha = {}
+  for (const [name, { lua }] of Object.entries(SCRIPTS)) sha[name] = await client.scriptLoad(lua)
   return {
     get: (key) => client.get(key),
     getMany: (keys) => client.mGet(keys),
@@ -23,7 +22,7 @@ export const nodeRedis = (library) => async (url) => {
         .zAdd(index, { score, value: id })
         .xAdd(events, '*', { type: CREATED, sessionId: id })
         .exec(),
-    run: (script, keys, args) => client.evalSha(sha[script], { keys, arguments: args }),
+    run: (script, keys, args) => client.evalSha(sha[script] ?? '', { keys, arguments: args }),
     close: () => client.close(),
   }
 }

@@ -3,6 +3,7 @@
  * step, one compare-and-set script for an update. What differs between the clients stands in a `Driver` each.
  */
 import { newSession, Session, SessionData, SessionUpdate, TTL_MS, updatedSession } from './model.mjs'
+import { STEP_SCRIPTS, StepsPeer } from './steps.mjs'
 
 /** @typedef {import('./model.mjs').Store} Store */
 
@@ -13,7 +14,7 @@ import { newSession, Session, SessionData, SessionUpdate, TTL_MS, updatedSession
  * @property {(keys: string[]) => Promise<(string | null)[]>} getMany
  * @property {(index: string) => Promise<string[]>} members of a sorted set, in order
  * @property {(write: Creation) => Promise<unknown>} create SET PX, ZADD and XADD in one MULTI
- * @property {(script: 'create' | 'swap', keys: string[], args: string[]) => Promise<unknown>} run one of `SCRIPTS`
+ * @property {(script: Script, keys: string[], args: string[]) => Promise<unknown>} run one of `SCRIPTS`
  * @property {() => Promise<unknown>} close
  */
 
@@ -28,6 +29,7 @@ export { TTL_MS }
  * cheaper for a client whose MULTI is slow.
  */
 export const SCRIPTS = {
+  ...STEP_SCRIPTS,
   swap: {
     keys: 2,
     lua: `
@@ -45,6 +47,8 @@ redis.call('XADD', KEYS[3], '*', 'type', '${CREATED}', 'sessionId', ARGV[4])
 return 1`,
   },
 }
+
+/** @typedef {keyof typeof SCRIPTS} Script */
 
 /**
  * The same driver, creating by script.
@@ -64,11 +68,13 @@ const parse = (text) => Session.parse(JSON.parse(text))
 export class RedisPeer {
   #driver
   #prefix
+  #steps
 
   /** @param {Driver} driver @param {string} prefix */
   constructor(driver, prefix) {
     this.#driver = driver
     this.#prefix = prefix
+    this.#steps = new StepsPeer(driver.run, prefix)
   }
 
   /** @type {Store['createSession']} */
@@ -110,6 +116,21 @@ export class RedisPeer {
     if (ids.length === 0) return []
     const texts = await this.#driver.getMany(ids.map((id) => this.#record(id)))
     return texts.flatMap((text) => (text === null ? [] : [parse(text)]))
+  }
+
+  /** @type {StepsPeer['createChain']} */
+  createChain(sessionId, data) {
+    return this.#steps.createChain(sessionId, data)
+  }
+
+  /** @type {StepsPeer['createStep']} */
+  createStep(chainId, data) {
+    return this.#steps.createStep(chainId, data)
+  }
+
+  /** @type {StepsPeer['updateStep']} */
+  updateStep(stepId, updates) {
+    return this.#steps.updateStep(stepId, updates)
   }
 
   async close() {

@@ -37,7 +37,8 @@ export function goal(row) {
     const peer = families(row).find(({ family }) => family === 'Map + zod, cloned')
     return peer ? { ratio: 1, peer } : null
   }
-  if (!/^redis\.(get\.|create)/.test(scenario)) return null
   const peer = bestPeer(row)
+  if (peer && /^redis\.(chain|step)\./.test(scenario)) return { ratio: 1.5, peer }
+  if (!/^redis\.(get\.|create)/.test(scenario)) return null
   return peer ? { ratio: inFlight >= 16 ? 1.3 : 1, peer } : null
 }

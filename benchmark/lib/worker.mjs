@@ -86,7 +86,8 @@ async function populate(users = scenario.users, perUser = scenario.perUser) {
 const title = titles('the neighbour')
 
 async function seed() {
-  adopt(await populate())
+  const made = await populate()
+  adopt(scenario.below ? { ...made, ids: await scenario.below(store, made, many) } : made)
   return pool
 }
 
