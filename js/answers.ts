@@ -37,6 +37,26 @@ const MORE = 0x8000_0000
 /** Calls that the list of the finished has room for at first. */
 const ROOM = 1_024
 
+/** What each call of a batch is told that is no JSON: a record in it was forged, with a proof that the engine believes. */
+const UNREADABLE: Json = {
+  code: 'STORAGE_CORRUPT',
+  message:
+    'an answer can’t be read: a stored record, this one or one that was read with it, is not what was written',
+  operation: '',
+  retryable: false,
+  attempts: 1,
+  outcome: 'unknown',
+}
+
+/** The values of a batch. */
+function parsed(text: string): Json[] | undefined {
+  try {
+    return text === '' ? [] : (JSON.parse(text) as Json[])
+  } catch {
+    return undefined
+  }
+}
+
 /** What the engine has for us. */
 interface Finishing {
   finished: (tickets: Uint32Array) => string
@@ -63,7 +83,7 @@ export class Answers {
     const [first = 0] = tickets
     const count = first % MORE
     if (count === 0) return
-    const values = text === '' ? [] : (JSON.parse(text) as Json[])
+    const values = parsed(text)
     // Whoever is told may make calls at once, whose tickets may be some of these: all are let go of first.
     const settles: (Settle | undefined)[] = []
     const kinds: number[] = []
@@ -77,6 +97,7 @@ export class Answers {
     for (let at = 0; at < count; at++) {
       const [kind, settle] = [kinds[at] as number, settles[at]]
       if (kind === UNCHANGED || kind === NOTHING) settle?.(kind, null)
+      else if (values === undefined) settle?.(ERROR, UNREADABLE)
       else if (kind !== HELD) settle?.(kind, values[next++] as Json)
       else {
         const mark = values[next++] as string

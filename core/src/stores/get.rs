@@ -4,7 +4,6 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use super::archive::archived_steps;
-use super::fits::fits;
 use super::record::{Head, Record, Stored};
 use super::told::{Seen, Tag, UNCHANGED, fingerprint, tagged};
 use super::tree::{SESSION, archive_key, chain_field, step_field, steps_field, tree_key};
@@ -137,7 +136,7 @@ impl Stores {
         if known.is_some_and(|known| known.same_as(&tag)) && provenance::latest() == Provenance::Backend {
             return Ok(Some(UNCHANGED.to_owned()));
         }
-        self.checked::<R>(id, &text, head.body)?;
+        self.checked::<R>(id, &text, &head)?;
         let aside = head.aside(&id)?;
         let seen = Seen { id, version: head.version, body: head.body, aside: &aside, until };
         let again = self.seen(id.tree(), field, &text, until);
@@ -145,8 +144,8 @@ impl Stores {
     }
 
     /// Checks a text that comes from outside this process: what memory holds was written by us.
-    fn checked<R: Record>(&self, id: Id, text: &str, body: &str) -> Result<()> {
-        let is_right = self.backend.info().immediate || fits(body, R::FIELDS);
+    fn checked<R: Record>(&self, id: Id, text: &str, head: &Head<'_>) -> Result<()> {
+        let is_right = self.backend.info().immediate || head.is_whole();
         if is_right { Ok(()) } else { Stored::<R>::read(id, text).map(drop) }
     }
 

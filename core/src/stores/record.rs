@@ -1,9 +1,9 @@
-//! How a record is stored: `<stamp> <schema> - <length><aside><body>`.
+//! How a record is stored: `<stamp> <schema> <proof> <length>:<aside><body>`.
 //!
 //! The stamp, `<version>.<operation>`, comes first, so that a check compares a prefix and nothing has to
-//! be parsed by the server. Behind it the version of this format, a word that is read over (a repeated write is known
-//! by its log, see [`crate::txn`]), the aside (what the store needs beside the record) and the record's body: JSON
-//! without what its place already tells (ids, version, deadline).
+//! be parsed by the server. Behind it the version of this format, the proof (a hash of all that follows: a record that
+//! proves itself is what this engine wrote, any other is read with care), the aside (what the store needs beside the
+//! record) and the record's body: JSON without what its place already tells (ids, version, deadline).
 
 use std::fmt::Display;
 use std::ops::Range;
@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::fits::Field;
 use super::replay::{CLEARED, NULLABLE};
 use super::told::{Seen, fingerprint, push_number, tagged};
 use crate::error::{Code, Error, Result};
-use crate::id::Id;
+use crate::id::{Id, digit};
 use crate::txn::Until;
 
 /// The version of the stored form. A higher one was written by a later version of this library.
@@ -155,9 +156,6 @@ pub(super) trait Record: DeserializeOwned {
     /// Whether the tree's deadline is part of it.
     const TELLS_DEADLINE: bool = false;
 
-    /// The fields of its body, where a quick look at them is worth having.
-    const FIELDS: &'static [Field] = &[];
-
     /// Its fields without what its place tells.
     fn body(&self) -> Body;
 
@@ -249,11 +247,16 @@ impl<R: Record> Stored<R> {
         text.push_str(&self.stamp);
         text.push(' ');
         push_number(&mut text, u64::from(schema));
-        text.push_str(" - ");
+        text.push(' ');
+        let proof = text.len();
+        text.push(' ');
+        let rest = text.len();
         push_number(&mut text, aside.len() as u64);
         text.push(':');
         text.push_str(&aside);
         text.push_str(&self.json);
+        let proved = prove(text.get(rest..).unwrap_or_default());
+        text.insert_str(proof, &proved);
         text.into()
     }
 
@@ -278,6 +281,8 @@ impl<R: Record> Stored<R> {
 pub(super) struct Head<'a> {
     pub version: u64,
     pub stamp: &'a str,
+    proof: &'a str,
+    proved: &'a str,
     aside: &'a str,
     pub body: &'a str,
 }
@@ -287,7 +292,7 @@ impl<'a> Head<'a> {
         let corrupt = || Error::corrupt(&id.to_string(), "its head is not one of ours");
         let mut parts = text.splitn(4, ' ');
         let mut part = || parts.next().ok_or_else(corrupt);
-        let (stamp, schema, _, rest) = (part()?, part()?, part()?, part()?);
+        let (stamp, schema, proof, proved) = (part()?, part()?, part()?, part()?);
         let version =
             stamp.split_once('.').and_then(|(version, _)| version.parse().ok()).ok_or_else(corrupt)?;
         match schema.parse::<u32>() {
@@ -300,10 +305,15 @@ impl<'a> Head<'a> {
             }
             _ => return Err(corrupt()),
         }
-        let (length, rest) = rest.split_once(':').ok_or_else(corrupt)?;
+        let (length, rest) = proved.split_once(':').ok_or_else(corrupt)?;
         let length = length.parse().map_err(|_| corrupt())?;
         let (aside, body) = rest.split_at_checked(length).ok_or_else(corrupt)?;
-        Ok(Self { version, stamp, aside, body })
+        Ok(Self { version, stamp, proof, proved, aside, body })
+    }
+
+    /// Whether it is byte for byte what this engine wrote: then nothing of it need be looked at before it is told.
+    pub fn is_whole(&self) -> bool {
+        prove(self.proved) == self.proof
     }
 
     pub fn aside(&self, id: &impl Display) -> Result<Aside> {
@@ -311,9 +321,54 @@ impl<'a> Head<'a> {
     }
 }
 
+/// The proof of a record's text: 40 bits of XXH3 in 8 characters.
+fn prove(text: &str) -> SmolStr {
+    let hash = xxh3_64(text.as_bytes());
+    let mut proof = [b'0'; PROOF_LEN];
+    for (place, byte) in proof.iter_mut().enumerate() {
+        *byte = digit(hash >> (5 * place));
+    }
+    SmolStr::new(std::str::from_utf8(&proof).unwrap_or_default())
+}
+
+/// Characters of a proof.
+const PROOF_LEN: usize = 8;
+
 fn parse<T: DeserializeOwned>(id: &impl Display, json: &str) -> Result<T> {
     // serde's own words may quote the stored value; its place is enough to find it.
     serde_json::from_str(json).map_err(|error| {
         Error::corrupt(&id.to_string(), &format!("its body breaks at column {}", error.column()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Aside, Body, Head, SCHEMA_VERSION, Stored};
+    use crate::schema::Session;
+
+    #[test]
+    fn a_record_proves_that_it_is_as_it_was_written() {
+        let mut body = Body::default();
+        body.field("userId", "ada \u{fc}\n").field("tags", &["a", "b"]);
+        let aside = Aside { steps: 7, ..Aside::default() };
+        let text = Stored::first("abc", &body, Session::default(), aside).text(SCHEMA_VERSION);
+        let head = Head::read(&"it", &text).unwrap();
+        assert!(head.is_whole() && head.version == 1 && head.body == body.json());
+        let proof = text.find(head.proof).unwrap();
+        let mut changed = 0;
+        for (at, _) in text.char_indices().skip(proof) {
+            for other in ["", "0", "x", "\"", "}"] {
+                let Some(char) = text[at..].chars().next().filter(|char| char.to_string() != other) else {
+                    continue;
+                };
+                let text = [&text[..at], other, &text[at + char.len_utf8()..]].concat();
+                changed += 1;
+                assert!(!Head::read(&"it", &text).is_ok_and(|head| head.is_whole()), "{text}");
+            }
+        }
+        assert!(changed > 200);
+        // One without a proof is none: it is read with care.
+        let bare = text.replace(head.proof, "-");
+        assert!(Head::read(&"it", &bare).is_ok_and(|head| !head.is_whole() && head.body == body.json()));
+    }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::event_text::Happened;
-use super::fits::{Field, Kind, field, optional};
 use super::record::{Aside, Body, Record, Stored};
 use super::rollup::{State, session_event};
 use super::settle::{Look, Plan, View};
@@ -23,15 +22,6 @@ use crate::txn::{Check, Effect, Outcome, Query, Txn, Until};
 
 impl Record for Session {
     const TELLS_DEADLINE: bool = true;
-    const FIELDS: &'static [Field] = &[
-        field("userId", Kind::Text),
-        field("state", Kind::Word(&["active", "paused", "completed"])),
-        optional("title", Kind::Text),
-        field("tags", Kind::Texts),
-        field("metadata", Kind::Object),
-        field("createdAt", Kind::Time),
-        field("updatedAt", Kind::Time),
-    ];
 
     fn body(&self) -> Body {
         let mut body = Body::default();
