@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Fixture } from './behavior/fixture.js'
+import { Fixture, newUser } from './behavior/fixture.js'
 import { chainKind, createOne, field, idOf, type Kind, kinds, stepKind } from './behavior/kinds.js'
 import { CorruptError, RedisAdapter } from './support/flowkeep.js'
 import { census, rawClient, redisUrl, sweep, uniquePrefix } from './support/redis.js'
@@ -116,6 +116,28 @@ describe.each(kinds)('a damaged record: $name', (kind) => {
       expect(field(record, kind.text)).toBe('next')
       expect(await createOne(kind, fixture)).toMatchObject({ version: 1 })
     }))
+})
+
+it('a whole record in the place of one of another kind is an error for its id', async () => {
+  const marker = `marker-${++markers}-`
+  const ids = await withReader('throw', async ({ storage }) => {
+    const { sessionId } = await storage.createSession(newUser(), { title: marker })
+    const { chainId } = await storage.createChain(sessionId, { title: marker })
+    return [sessionId, chainId, (await storage.createStep(chainId, { action: marker })).stepId]
+  })
+  const texts: string[] = []
+  const keep: Damage = (text) => {
+    texts.push(text)
+    return text
+  }
+  expect(await spoil(marker, keep)).toBe(3)
+  const next = new Map(texts.map((text, place) => [text, texts[(place + 1) % 3] ?? '']))
+  expect(await spoil(marker, (text) => next.get(text) ?? '')).toBe(3)
+  await withReader('throw', async ({ storage }) => {
+    for (const [place, kind] of kinds.entries()) {
+      await refusal(kind.get(storage, ids[place] ?? ''), CorruptError, 'STORAGE_CORRUPT')
+    }
+  })
 })
 
 describe.each([chainKind, stepKind])('a damaged record below another: $name', (kind) => {

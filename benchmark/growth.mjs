@@ -1,16 +1,15 @@
 /**
  * Whether an operation costs more when there is more of everything: sessions in a storage, steps in a chain.
- *   node benchmark/growth.mjs                              in memory
- *   node benchmark/growth.mjs redis://localhost:6379/9     on Redis; the database is emptied
- *   node benchmark/growth.mjs redis://localhost:6379/9 100000   up to so many sessions, 1,000,000 by default
+ *   node benchmark/growth.mjs                                 in memory
+ *   node benchmark/growth.mjs redis://localhost:7000          on an empty redis-server of its own
+ *   node benchmark/growth.mjs redis://localhost:7000 100000   up to so many sessions, 1,000,000 by default
  */
-import { createRequire } from 'node:module'
+import { openStorage } from '../dist/index.js'
+import { many } from './lib/lanes.mjs'
 import { Server } from './lib/server.mjs'
+import { median } from './lib/stats.mjs'
 
 /** @typedef {import('../dist/index.js').IStorage} IStorage */
-const { openStorage } = /** @type {typeof import('../dist/index.js')} */ (
-  createRequire(import.meta.url)('../dist/index.js')
-)
 
 const [url, most = '1000000'] = process.argv.slice(2)
 const SESSIONS = [1e3, 1e4, 1e5, 1e6].filter((count) => count <= Number(most))
@@ -24,29 +23,16 @@ const SAMPLES = 7
 
 const data = { title: 'a session of a user', tags: ['bench'], metadata: { page: '/runs', n: 1 } }
 
-/** @param {number} count @param {(n: number) => Promise<unknown>} work */
-async function many(count, work) {
-  let next = 0
-  const lane = async () => {
-    while (next < count) await work(next++)
-  }
-  await Promise.all(Array.from({ length: LANES }, lane))
-}
-
 /** @param {(n: number) => Promise<unknown>} work @param {number} [calls] median of µs for each call */
 async function cost(work, calls = CALLS) {
   const times = []
   for (let sample = 0; sample <= SAMPLES; sample++) {
     const from = performance.now()
-    await many(calls, (n) => work(sample * calls + n))
+    await many(calls, (n) => work(sample * calls + n), LANES)
     times.push(((performance.now() - from) * 1_000) / calls)
   }
   // The first one warms up.
-  const [middle = 0] = times
-    .slice(1)
-    .sort((a, b) => a - b)
-    .slice(Math.floor(SAMPLES / 2))
-  return middle.toFixed(1)
+  return median(times.slice(1)).toFixed(1)
 }
 
 /** @template T @param {T[]} list @returns {T} */
@@ -63,7 +49,7 @@ async function sessions(storage) {
     ids[n] = (await storage.createSession(`user ${Math.floor(n / PER_USER)}`, data)).sessionId
   }
   for (const count of SESSIONS) {
-    await many(count - ids.length, create)
+    await many(count - ids.length, create, LANES)
     // Those that are created while it is measured are behind these.
     const known = ids.slice(0, count)
     const users = Math.floor(count / PER_USER)
@@ -92,7 +78,7 @@ async function steps(storage) {
         (await storage.createStep(chainId, { action: 'cargo build', inputs: { release: true } })).stepId,
       )
     }
-    await many(count, create)
+    await many(count, create, LANES)
     const known = ids.slice(0, count)
     const cells = [
       await cost(() => storage.getStep(any(known)), CALLS / 10),
@@ -105,11 +91,10 @@ async function steps(storage) {
 }
 
 const options = { timeoutMs: 60_000, sweepSeconds: 0 }
+const server = url === undefined ? undefined : await Server.open(url)
 const storage = await (url === undefined
   ? openStorage({ backend: 'memory', ...options })
   : openStorage({ backend: 'redis', url, ...options }))
-const server = url === undefined ? undefined : await Server.open(url)
-await server?.empty()
 await sessions(storage)
 console.log()
 await steps(storage)

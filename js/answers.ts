@@ -17,27 +17,7 @@ const BANG = 33
 /** A record's text begins with the first digit of its tag; lists, pages, events and null do not. */
 const [ZERO, ONE, NINE] = [48, 49, 57]
 
-/** Reads the answer of a call that did not have to wait: a text of its own. */
-export function answered<T>(text: string, take: (kind: number, value: Json, mark?: string) => T): T {
-  if (text === '') return take(NOTHING, null)
-  if (text === '=') return take(UNCHANGED, null)
-  const first = text.charCodeAt(0)
-  if (first === BANG) return take(ERROR, JSON.parse(text.slice(1)) as Json)
-  if (first < ZERO || first > NINE) return take(VALUE, JSON.parse(text) as Json)
-  const end = text.indexOf('\n')
-  const record = text.slice(end + 1)
-  const value = JSON.parse(record) as Json
-  if (first !== ONE) return take(VALUE, value)
-  return take(HELD, value, `${record.length} ${text.slice(0, end)}`)
-}
-
-const KIND_AT = 29
-const TICKET = 2 ** KIND_AT - 1
-const MORE = 0x8000_0000
-/** Calls that the list of the finished has room for at first. */
-const ROOM = 1_024
-
-/** What each call of a batch is told that is no JSON: a record in it was forged, with a proof that the engine believes. */
+/** What a call is told whose answer is no JSON: a record in it was forged, with a proof that the engine believes. */
 const UNREADABLE: Json = {
   code: 'STORAGE_CORRUPT',
   message:
@@ -48,14 +28,35 @@ const UNREADABLE: Json = {
   outcome: 'unknown',
 }
 
-/** The values of a batch. */
-function parsed(text: string): Json[] | undefined {
+/** The value of a text, which JSON never makes `undefined`: that is a text that can't be read. */
+function parsed(text: string): Json | undefined {
   try {
-    return text === '' ? [] : (JSON.parse(text) as Json[])
+    return JSON.parse(text) as Json
   } catch {
     return undefined
   }
 }
+
+/** Reads the answer of a call that did not have to wait: a text of its own. */
+export function answered<T>(text: string, take: (kind: number, value: Json, mark?: string) => T): T {
+  if (text === '') return take(NOTHING, null)
+  if (text === '=') return take(UNCHANGED, null)
+  const first = text.charCodeAt(0)
+  if (first === BANG) return take(ERROR, JSON.parse(text.slice(1)) as Json)
+  const isRecord = first >= ZERO && first <= NINE
+  const end = isRecord ? text.indexOf('\n') : -1
+  const record = text.slice(end + 1)
+  const value = parsed(record)
+  if (value === undefined) return take(ERROR, UNREADABLE)
+  if (first !== ONE) return take(VALUE, value)
+  return take(HELD, value, `${record.length} ${text.slice(0, end)}`)
+}
+
+const KIND_AT = 29
+const TICKET = 2 ** KIND_AT - 1
+const MORE = 0x8000_0000
+/** Calls that the list of the finished has room for at first. */
+const ROOM = 1_024
 
 /** What the engine has for us. */
 interface Finishing {
@@ -83,7 +84,7 @@ export class Answers {
     const [first = 0] = tickets
     const count = first % MORE
     if (count === 0) return
-    const values = parsed(text)
+    const values = text === '' ? [] : (parsed(text) as Json[] | undefined)
     // Whoever is told may make calls at once, whose tickets may be some of these: all are let go of first.
     const settles: (Settle | undefined)[] = []
     const kinds: number[] = []

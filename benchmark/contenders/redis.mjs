@@ -65,16 +65,15 @@ export const creatingByScript = (driver) => ({
 const parse = (text) => Session.parse(JSON.parse(text))
 
 /** @implements {Store} */
-export class RedisPeer {
+export class RedisPeer extends StepsPeer {
   #driver
   #prefix
-  #steps
 
   /** @param {Driver} driver @param {string} prefix */
   constructor(driver, prefix) {
+    super(driver.run, prefix)
     this.#driver = driver
     this.#prefix = prefix
-    this.#steps = new StepsPeer(driver.run, prefix)
   }
 
   /** @type {Store['createSession']} */
@@ -116,21 +115,6 @@ export class RedisPeer {
     if (ids.length === 0) return []
     const texts = await this.#driver.getMany(ids.map((id) => this.#record(id)))
     return texts.flatMap((text) => (text === null ? [] : [parse(text)]))
-  }
-
-  /** @type {StepsPeer['createChain']} */
-  createChain(sessionId, data) {
-    return this.#steps.createChain(sessionId, data)
-  }
-
-  /** @type {StepsPeer['createStep']} */
-  createStep(chainId, data) {
-    return this.#steps.createStep(chainId, data)
-  }
-
-  /** @type {StepsPeer['updateStep']} */
-  updateStep(stepId, updates) {
-    return this.#steps.updateStep(stepId, updates)
   }
 
   async close() {

@@ -82,7 +82,7 @@ return redis.call('HGETALL', KEYS[1])`,
 
 /** @typedef {(script: keyof typeof STEP_SCRIPTS, keys: string[], args: string[]) => Promise<unknown>} Run */
 
-/** An id names what it is in: \`<session>/<chain>/<step>\`. @param {string} id */
+/** An id names what it is in: `<session>/<chain>/<step>`. @param {string} id */
 const parentOf = (id) => id.slice(0, id.lastIndexOf('/'))
 
 export class StepsPeer {

@@ -4,6 +4,7 @@
  */
 import { CONTENDERS } from '../contenders/index.mjs'
 import { around, input, titles } from './fixture.mjs'
+import { many as lanes } from './lanes.mjs'
 import { sample } from './meter.mjs'
 import { consumer, SCENARIOS } from './scenarios.mjs'
 
@@ -53,14 +54,8 @@ let pool = { ids: [], users: [] }
 /** @type {Operation} */
 let operation = scenario.operation(store, pool)
 
-/** @param {number} count @param {(i: number) => Promise<unknown>} work */
-async function many(count, work) {
-  let next = 0
-  const lane = async () => {
-    while (next < count) await work(next++)
-  }
-  await Promise.all(Array.from({ length: LANES }, lane))
-}
+/** @type {import('./scenarios.mjs').Many} */
+const many = (count, work) => lanes(count, work, LANES)
 
 /** @param {Pool} given */
 function adopt(given) {

@@ -278,7 +278,7 @@ fn subscribe(state: &mut State, now: Timestamp, sharded: bool) {
         for some in partitions.chunks(size) {
             requests.begin(1 + some.len()).part(name);
             for partition in some {
-                requests.part(hints.keys.channel(**partition));
+                requests.made(|text| hints.keys.channel_into(text, **partition));
             }
         }
     }

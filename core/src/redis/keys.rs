@@ -61,14 +61,7 @@ impl Keys {
         if self.sharded { "SPUBLISH" } else { "PUBLISH" }
     }
 
-    /// The channel of a partition's hints.
-    pub fn channel(&self, partition: Partition) -> String {
-        let mut text = String::new();
-        self.channel_into(&mut text, partition);
-        text
-    }
-
-    /// Appends its text.
+    /// Appends the channel of a partition's hints.
     pub fn channel_into(&self, text: &mut String, partition: Partition) {
         self.push_tag(text, partition);
         text.push_str("hints");
@@ -186,7 +179,8 @@ mod tests {
         let spell = |name: &str| keys.spell(Partition::from_number(7), &Key::new(Space("u"), name));
         assert_eq!(spell("a:{b}%"), "app:v1:{7}:u:a%3A%7Bb%7D%25");
         assert_ne!(spell("a:b"), spell("a%3Ab"));
-        let channel = keys.channel(Partition::from_number(7));
+        let mut channel = String::new();
+        keys.channel_into(&mut channel, Partition::from_number(7));
         assert_eq!(channel, "app:v1:{7}:hints");
         assert_eq!(keys.partition_of(channel.as_bytes()), Some(Partition::from_number(7)));
         assert_eq!(keys.partition_of(b"apt:v1:{7}:hints"), None);

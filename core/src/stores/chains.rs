@@ -20,6 +20,8 @@ use crate::schema::{Chain, ChainData, ChainStatus, ChainUpdate};
 use crate::txn::{Check, Effect, Txn, Until};
 
 impl Record for Chain {
+    const KIND: u64 = 2;
+
     fn body(&self) -> Body {
         let mut body = Body::default();
         body.field("title", &self.title).optional("source", self.source.as_ref());

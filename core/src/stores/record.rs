@@ -1,8 +1,8 @@
 //! How a record is stored: `<stamp> <schema> <proof> <length>:<aside><body>`.
 //!
 //! The stamp, `<version>.<operation>`, comes first, so that a check compares a prefix and nothing has to
-//! be parsed by the server. Behind it the version of this format, the proof (a hash of all that follows: a record that
-//! proves itself is what this engine wrote, any other is read with care), the aside (what the store needs beside the
+//! be parsed by the server. Behind it the version of this format, the proof (a hash of the record's kind and
+//! of all that follows: what proves itself is as this engine wrote it, anything else is read with care), the aside (what the store needs beside the
 //! record) and the record's body: JSON without what its place already tells (ids, version, deadline).
 
 use std::fmt::Display;
@@ -12,10 +12,10 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::replay::{CLEARED, NULLABLE};
-use super::told::{Seen, fingerprint, push_number, tagged};
+use super::told::{Seen, fingerprint, tagged};
 use crate::error::{Code, Error, Result};
 use crate::id::{Id, digit};
 use crate::txn::Until;
@@ -29,8 +29,6 @@ pub const SCHEMA_VERSION: u32 = 2;
 /// The first version, which knew neither archives nor leases.
 pub(super) const BEFORE_ARCHIVES: u32 = 1;
 
-/// Room for a stored text's version, operation and the like.
-const ROOM_FOR_HEAD: usize = 64;
 /// Room for a typical record's text and fields.
 const TYPICAL_BYTES: usize = 512;
 const TYPICAL_FIELDS: usize = 14;
@@ -153,6 +151,9 @@ impl Body {
 
 /// A record that can be stored.
 pub(super) trait Record: DeserializeOwned {
+    /// Its kind's number, which is part of its proof: what is whole may still stand in the place of another.
+    const KIND: u64;
+
     /// Whether the tree's deadline is part of it.
     const TELLS_DEADLINE: bool = false;
 
@@ -243,21 +244,9 @@ impl<R: Record> Stored<R> {
         } else {
             serde_json::to_string(&self.aside).unwrap_or_default()
         };
-        let mut text = String::with_capacity(self.json.len() + aside.len() + ROOM_FOR_HEAD);
-        text.push_str(&self.stamp);
-        text.push(' ');
-        push_number(&mut text, u64::from(schema));
-        text.push(' ');
-        let proof = text.len();
-        text.push(' ');
-        let rest = text.len();
-        push_number(&mut text, aside.len() as u64);
-        text.push(':');
-        text.push_str(&aside);
-        text.push_str(&self.json);
-        let proved = prove(text.get(rest..).unwrap_or_default());
-        text.insert_str(proof, &proved);
-        text.into()
+        let (mut length, mut version) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let rest = [length.format(aside.len()), ":", &aside, &self.json].concat();
+        [&self.stamp, " ", version.format(schema), " ", &prove::<R>(&rest), " ", &rest].concat().into()
     }
 
     /// The record as it is told at this place.
@@ -311,9 +300,10 @@ impl<'a> Head<'a> {
         Ok(Self { version, stamp, proof, proved, aside, body })
     }
 
-    /// Whether it is byte for byte what this engine wrote: then nothing of it need be looked at before it is told.
-    pub fn is_whole(&self) -> bool {
-        prove(self.proved) == self.proof
+    /// Whether it is byte for byte what this engine wrote for a record of this kind: then nothing of it need be looked at
+    /// before it is told.
+    pub fn is_whole<R: Record>(&self) -> bool {
+        prove::<R>(self.proved) == self.proof
     }
 
     pub fn aside(&self, id: &impl Display) -> Result<Aside> {
@@ -322,8 +312,8 @@ impl<'a> Head<'a> {
 }
 
 /// The proof of a record's text: 40 bits of XXH3 in 8 characters.
-fn prove(text: &str) -> SmolStr {
-    let hash = xxh3_64(text.as_bytes());
+fn prove<R: Record>(text: &str) -> SmolStr {
+    let hash = xxh3_64_with_seed(text.as_bytes(), R::KIND);
     let mut proof = [b'0'; PROOF_LEN];
     for (place, byte) in proof.iter_mut().enumerate() {
         *byte = digit(hash >> (5 * place));
@@ -344,7 +334,7 @@ fn parse<T: DeserializeOwned>(id: &impl Display, json: &str) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use super::{Aside, Body, Head, SCHEMA_VERSION, Stored};
-    use crate::schema::Session;
+    use crate::schema::{Chain, Session};
 
     #[test]
     fn a_record_proves_that_it_is_as_it_was_written() {
@@ -353,7 +343,8 @@ mod tests {
         let aside = Aside { steps: 7, ..Aside::default() };
         let text = Stored::first("abc", &body, Session::default(), aside).text(SCHEMA_VERSION);
         let head = Head::read(&"it", &text).unwrap();
-        assert!(head.is_whole() && head.version == 1 && head.body == body.json());
+        assert!(head.is_whole::<Session>() && head.version == 1 && head.body == body.json());
+        assert!(!head.is_whole::<Chain>(), "in another's place");
         let proof = text.find(head.proof).unwrap();
         let mut changed = 0;
         for (at, _) in text.char_indices().skip(proof) {
@@ -363,12 +354,15 @@ mod tests {
                 };
                 let text = [&text[..at], other, &text[at + char.len_utf8()..]].concat();
                 changed += 1;
-                assert!(!Head::read(&"it", &text).is_ok_and(|head| head.is_whole()), "{text}");
+                assert!(!Head::read(&"it", &text).is_ok_and(|head| head.is_whole::<Session>()), "{text}");
             }
         }
         assert!(changed > 200);
         // One without a proof is none: it is read with care.
         let bare = text.replace(head.proof, "-");
-        assert!(Head::read(&"it", &bare).is_ok_and(|head| !head.is_whole() && head.body == body.json()));
+        assert!(
+            Head::read(&"it", &bare)
+                .is_ok_and(|head| !head.is_whole::<Session>() && head.body == body.json())
+        );
     }
 }

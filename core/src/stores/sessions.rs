@@ -21,6 +21,7 @@ use crate::schema::{Patch, Session, SessionData, SessionState, SessionUpdate};
 use crate::txn::{Check, Effect, Outcome, Query, Txn, Until};
 
 impl Record for Session {
+    const KIND: u64 = 1;
     const TELLS_DEADLINE: bool = true;
 
     fn body(&self) -> Body {

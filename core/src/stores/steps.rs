@@ -19,6 +19,8 @@ use crate::schema::{Chain, Step, StepData, StepStatus, StepUpdate};
 use crate::txn::{Check, Effect, Txn, Until};
 
 impl Record for Step {
+    const KIND: u64 = 3;
+
     fn body(&self) -> Body {
         let mut body = Body::default();
         body.field("action", &self.action).optional("model", self.model.as_ref());
