@@ -93,16 +93,16 @@ export declare class NativeStorage {
   connected(connection: number): void
   /** The socket of this connection is gone, or could not be connected. */
   disconnected(connection: number, reason: string): void
-  /** Bytes came from the socket of this connection. */
-  feed(connection: number, bytes: Uint8Array): void
+  /** Bytes came from the socket of this connection. How many calls were under way on it. */
+  feed(connection: number, bytes: Uint8Array): number
   /** Looks at the time: what is to be dialled and destroyed now; null for nothing. */
   tick(): Array<Errand> | null
   /**
-   * Calls that have finished, at most as many as `tickets` has room for behind its first place: a JSON array of what
-   * they answer, or nothing where no answer has a text. The first place gets their number, with its highest bit set
-   * when there are more; those behind it their tickets, each with what its answer is (see `batch.rs`).
+   * Calls that have finished, `most` at the most, and not more than `tickets` has room for behind its first place: a JSON
+   * array of what they answer, or nothing where no answer has a text. The first place gets their number, with its highest
+   * bit set when there are more; those behind it their tickets, each with what its answer is (see `batch.rs`).
    */
-  finished(tickets: Uint32Array): string
+  finished(tickets: Uint32Array, most: number): string
   /** Whether `tick` has something to do although no call waits. */
   get isBusy(): boolean
   /** Whether it is inside the resilient stack: then it is to be looked at also when no call waits. */

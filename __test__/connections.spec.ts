@@ -44,6 +44,47 @@ async function proxy(port: number): Promise<TcpProxy> {
 
 const later = (ms: number, act: () => unknown) => setTimeout(() => void act(), ms)
 
+describe('calls under way together', () => {
+  it('are told half of them at a time, so that the server works on what follows from the first half', async () => {
+    const { url } = await server()
+    const storage = adapter(url)
+    const session = await new Fixture(storage).session()
+    let turn = 0
+    let counting = true
+    const count = (): void => {
+      turn += 1
+      if (counting) setImmediate(count)
+    }
+    count()
+    const toldIn = async (call: Promise<unknown>): Promise<number> => {
+      await call
+      return turn
+    }
+    const turns = await Promise.all(
+      Array.from({ length: 16 }, () => toldIn(storage.getSession(session.sessionId))),
+    )
+    counting = false
+    const together = [...new Set(turns)].map((one) => turns.filter((other) => other === one).length)
+    expect(Math.max(...together)).toBeLessThanOrEqual(8)
+    expect(turns).toEqual(turns.toSorted((one, other) => one - other))
+  })
+
+  it('are all told when the storage is closed, however many there are', async () => {
+    const { url } = await server()
+    const storage = new RedisAdapter(url, { prefix: uniquePrefix() })
+    await storage.listSessions('nobody')
+    const calls = Array.from({ length: 3_000 }, () => storage.listSessions('nobody'))
+    const ends = Promise.allSettled(calls)
+    await new Promise(setImmediate)
+    await storage.close()
+    const settled = await ends
+    expect(settled).toHaveLength(3_000)
+    for (const end of settled) {
+      if (end.status === 'rejected') expect(end.reason).toMatchObject({ code: 'STORAGE_CLOSED' })
+    }
+  })
+})
+
 describe('what a server refuses for a while is asked again, and nobody sees it', () => {
   it('a replica that becomes a master', async () => {
     const { url, admin } = await server('--replica-serve-stale-data', 'no')

@@ -60,7 +60,7 @@ const ROOM = 1_024
 
 /** What the engine has for us. */
 interface Finishing {
-  finished: (tickets: Uint32Array) => string
+  finished: (tickets: Uint32Array, most: number) => string
 }
 
 /** Takes the answers of finished calls from the engine, many at once. */
@@ -72,18 +72,21 @@ export class Answers {
     this.#native = native
   }
 
-  /** Settles what has finished. `claim` gives who waits for a ticket, and forgets it; `waiting` calls do. */
+  /**
+   * Settles what has finished, `most` calls at the most; true if there are more. `claim` gives who waits for a ticket, and
+   * forgets it.
+   */
   settle(
-    waiting: number,
+    most: number,
     claim: (ticket: number) => Settle | undefined,
     claimed: (count: number) => void,
-  ): void {
-    if (this.#tickets.length <= waiting) this.#tickets = new Uint32Array(2 * waiting)
+  ): boolean {
+    if (this.#tickets.length <= most) this.#tickets = new Uint32Array(2 * most)
     const tickets = this.#tickets
-    const text = this.#native.finished(tickets)
+    const text = this.#native.finished(tickets, most)
     const [first = 0] = tickets
     const count = first % MORE
-    if (count === 0) return
+    if (count === 0) return false
     const values = text === '' ? [] : (parsed(text) as Json[] | undefined)
     // Whoever is told may make calls at once, whose tickets may be some of these: all are let go of first.
     const settles: (Settle | undefined)[] = []
@@ -105,6 +108,6 @@ export class Answers {
         settle?.(kind, values[next++] as Json, mark)
       }
     }
-    if (first >= MORE) this.settle(0, claim, claimed)
+    return first >= MORE
   }
 }

@@ -38,6 +38,7 @@ export class Carrier {
   #timer: NodeJS.Timeout | undefined
   #idleTicks = 0
   #held = false
+  #rest: NodeJS.Immediate | undefined
   readonly #resilient: boolean
   readonly #hear: (news: string) => void
 
@@ -98,7 +99,9 @@ export class Carrier {
   /** Settles every call and lets go of the sockets. */
   close(): void {
     this.#native.close()
-    this.#settle()
+    let more = true
+    while (more) more = this.#settleSome(this.#count)
+    clearImmediate(this.#rest)
     clearInterval(this.#timer)
     this.#timer = undefined
     for (const { socket } of this.#wires.values()) socket.destroy()
@@ -163,8 +166,9 @@ export class Carrier {
       this.#send(connection, wire)
     }
     const take = (bytes: Uint8Array): void => {
-      this.#native.feed(connection, bytes)
-      this.#settle()
+      const underWay = this.#native.feed(connection, bytes)
+      // One half after the other: what follows from the first is on its way, and the server at work, while the second is told.
+      this.#settle(Math.ceil(underWay / 2) || this.#count)
       this.#send(connection, wire)
       // What came by one connection may have something sent by another.
       if (this.#wires.size > 1) this.#soon()
@@ -186,8 +190,19 @@ export class Carrier {
     if (!this.#held) socket.unref()
   }
 
-  #settle(): void {
-    if (this.#count > 0) this.#answers.settle(this.#count, this.#claim, this.#claimed)
+  /** Tells what has finished: `most` calls now, the others when what these lead to has left. */
+  #settle(most = this.#count): void {
+    if (this.#settleSome(most)) this.#rest ??= setImmediate(this.#settleRest)
+  }
+
+  #settleSome(most: number): boolean {
+    return this.#count > 0 && this.#answers.settle(most, this.#claim, this.#claimed)
+  }
+
+  readonly #settleRest = (): void => {
+    this.#rest = undefined
+    this.#settle()
+    this.#soon()
   }
 
   readonly #claim = (ticket: number): Settle | undefined => {

@@ -30,18 +30,21 @@ const MORE: u32 = 1 << 31;
 /// A batch in the making. The first of its tickets is their number.
 pub struct Batch<'a> {
     tickets: &'a mut [u32],
+    most: usize,
     count: usize,
     text: String,
 }
 
 impl<'a> Batch<'a> {
-    pub fn new(tickets: &'a mut [u32]) -> Self {
-        Self { tickets, count: 0, text: String::new() }
+    /// One of at most `most` answers, and of as many as there is room for.
+    pub fn new(tickets: &'a mut [u32], most: u32) -> Self {
+        let most = tickets.len().saturating_sub(1).min(most as usize);
+        Self { tickets, most, count: 0, text: String::new() }
     }
 
     /// Whether there is room for another answer.
     pub fn has_room(&self) -> bool {
-        self.count + 1 < self.tickets.len() && self.text.len() < ENOUGH
+        self.count < self.most && self.text.len() < ENOUGH
     }
 
     /// Adds an answer as [`crate::tasks::text`] gives it: what it is shows in its first character.
@@ -98,7 +101,7 @@ mod tests {
     #[test]
     fn what_an_answer_is_shows_in_its_ticket() {
         let mut tickets = [0; 9];
-        let mut batch = Batch::new(&mut tickets);
+        let mut batch = Batch::new(&mut tickets, 8);
         let answers = ["", "=", "!{\"a\":1}", "0abc\n{\"b\":2}", "1def\n{\"c\":3}", "[4]", "null"];
         for (ticket, answer) in (7..).zip(answers) {
             assert!(batch.has_room());
@@ -112,13 +115,16 @@ mod tests {
     #[test]
     fn a_batch_is_bounded() {
         let mut tickets = [0; 3];
-        let mut batch = Batch::new(&mut tickets);
+        let mut batch = Batch::new(&mut tickets, 9);
         batch.add(1, "=");
         batch.add(2, "=");
         assert!(!batch.has_room());
         assert_eq!((batch.end(true).as_str(), tickets[0]), ("", MORE | 2));
-        let mut tickets = [0; 3];
-        let mut batch = Batch::new(&mut tickets);
+        let mut tickets = [0; 9];
+        let mut batch = Batch::new(&mut tickets, 1);
+        batch.add(1, "=");
+        assert!(!batch.has_room());
+        let mut batch = Batch::new(&mut tickets, 9);
         batch.add(1, &format!("[{}]", "0,".repeat(ENOUGH / 2)));
         assert!(!batch.has_room());
     }

@@ -157,15 +157,16 @@ impl NativeStorage {
         });
     }
 
-    /// Bytes came from the socket of this connection.
+    /// Bytes came from the socket of this connection. How many calls were under way on it.
     #[napi]
-    pub fn feed(&self, connection: u32, bytes: &[u8]) {
+    pub fn feed(&self, connection: u32, bytes: &[u8]) -> u32 {
         guarded::or_default(|| {
-            self.with_net(|net| net.feed(connection, bytes));
+            let under_way = self.net.as_ref().map_or(0, |net| net.feed(connection, bytes));
             if let Some(stack) = self.storage.stack() {
                 stack.stir();
             }
-        });
+            u32::try_from(under_way).unwrap_or(u32::MAX)
+        })
     }
 
     /// Looks at the time: what is to be dialled and destroyed now; null for nothing.
@@ -186,12 +187,12 @@ impl NativeStorage {
         (!errands.is_empty()).then(|| errands.into_iter().map(Errand::from).collect())
     }
 
-    /// Calls that have finished, at most as many as `tickets` has room for behind its first place: a JSON array of what
-    /// they answer, or nothing where no answer has a text. The first place gets their number, with its highest bit set
-    /// when there are more; those behind it their tickets, each with what its answer is (see `batch.rs`).
-    #[napi(ts_args_type = "tickets: Uint32Array", ts_return_type = "string")]
-    pub fn finished(&self, tickets: Tickets<'_>) -> Told {
-        let mut batch = Batch::new(tickets);
+    /// Calls that have finished, `most` at the most, and not more than `tickets` has room for behind its first place: a JSON
+    /// array of what they answer, or nothing where no answer has a text. The first place gets their number, with its highest
+    /// bit set when there are more; those behind it their tickets, each with what its answer is (see `batch.rs`).
+    #[napi(ts_args_type = "tickets: Uint32Array, most: number", ts_return_type = "string")]
+    pub fn finished(&self, tickets: Tickets<'_>, most: u32) -> Told {
+        let mut batch = Batch::new(tickets, most);
         let more = guarded::or_default(|| {
             self.tasks.borrow_mut().finished(|ticket, text| {
                 batch.add(ticket, &text);

@@ -8,6 +8,7 @@ use flowkeep_core::clock::{Clock, SystemClock};
 use flowkeep_core::error::Error;
 use flowkeep_core::id::{Ids, RandomIds};
 use flowkeep_core::operation::Operation;
+use flowkeep_core::run::Pending;
 use flowkeep_core::sql::{DEFAULT_CONNECTIONS, SqlOptions, SqlStore, Tables};
 use flowkeep_core::storage::{Request, SqlDesk, Text};
 use napi::bindgen_prelude::Either;
@@ -91,7 +92,7 @@ impl NativeSql {
             options: text(options, options_tagged),
         };
         let desk = Arc::clone(&self.desk);
-        let answer = Box::pin(async move { desk.perform(&request).await });
+        let answer = Pending::new(async move { desk.perform(&request).await });
         match self.tasks.borrow_mut().begin(operation, answer) {
             Ok(text) => Either::A(text),
             Err(ticket) => Either::B(ticket),

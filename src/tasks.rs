@@ -1,5 +1,6 @@
 //! Calls that wait for bytes: polled again when theirs have come.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -9,11 +10,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use flowkeep_core::error::{Error, Result};
 use flowkeep_core::operation::Operation;
 use flowkeep_core::provenance;
+use flowkeep_core::run::Pending;
 
 use crate::guarded;
 use crate::latency::Latency;
 
-type Answer = Pin<Box<dyn Future<Output = Result<String>> + Send>>;
+type Answer = Pending<Result<String>>;
 
 /// A call's place. Its number is the call's ticket, and another call's when this one is done: its waker
 /// lives on. A wake that comes late polls that other call once too often, no more.
@@ -34,8 +36,8 @@ pub struct Tasks {
     places: Vec<Place>,
     free: Vec<u32>,
     woken: Arc<Mutex<Vec<u32>>>,
-    /// Room for the next batch of the woken.
-    spare: Vec<u32>,
+    /// Those of the woken that are finished next: the others may go on meanwhile.
+    ready: VecDeque<u32>,
     latency: Latency,
     closed: bool,
 }
@@ -107,7 +109,7 @@ impl Tasks {
         };
         let mut context = Context::from_waker(waker);
         let _ = provenance::take();
-        let text = match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(&mut context))) {
+        let text = match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *answer).poll(&mut context))) {
             Ok(Poll::Pending) => return None,
             Ok(Poll::Ready(answer)) => text(*operation, answer),
             Err(_) => guarded::failed(Some(*operation), &guarded::panicked()),
@@ -145,32 +147,21 @@ impl Tasks {
     /// another one; whether there are more.
     pub fn finished(&mut self, mut take: impl FnMut(u32, String) -> bool) -> bool {
         loop {
-            let fresh = std::mem::take(&mut self.spare);
-            let mut woken =
-                std::mem::replace(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner), fresh);
-            if woken.is_empty() {
-                self.spare = woken;
-                return self.closed && self.end_all(take);
-            }
-            let mut has_room = true;
-            let mut done = 0;
-            while let Some(number) = woken.get(done).copied().filter(|_| has_room) {
-                done += 1;
-                if let Some(text) = self.poll(number) {
-                    self.latency.end(number);
-                    has_room = take(number, text);
+            if self.ready.is_empty() {
+                self.ready.extend(self.woken.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
+                if self.ready.is_empty() {
+                    return self.closed && self.end_all(take);
                 }
             }
-            if !has_room {
-                // What was woken meanwhile comes behind those that have no room.
-                woken.drain(..done);
-                let mut later = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-                woken.append(&mut later);
-                *later = woken;
-                return !later.is_empty();
+            while let Some(number) = self.ready.pop_front() {
+                if let Some(text) = self.poll(number) {
+                    self.latency.end(number);
+                    if !take(number, text) {
+                        let woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+                        return !self.ready.is_empty() || !woken.is_empty();
+                    }
+                }
             }
-            woken.clear();
-            self.spare = woken;
         }
     }
 

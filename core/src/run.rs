@@ -2,13 +2,30 @@
 
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 /// What [`crate::backend::Backend::run`] gives back. Memory is always ready, at no cost of a task.
 pub enum Run<T> {
     Ready(Ready<T>),
-    Pending(Pin<Box<dyn Future<Output = T> + Send>>),
+    Pending(Pending<T>),
 }
+
+/// A result to come.
+pub struct Pending<T> {
+    future: Pin<Box<dyn Future<Output = T> + Send>>,
+    note: Option<Note<T>>,
+}
+
+impl<T> Pending<T> {
+    /// The result of this future.
+    pub fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
+        Self { future: Box::pin(future), note: None }
+    }
+}
+
+/// Looks at a result on its way.
+pub type Note<T> = Arc<dyn Fn(&T) + Send + Sync>;
 
 impl<T> Run<T> {
     /// A result that is here already.
@@ -18,11 +35,33 @@ impl<T> Run<T> {
 
     /// A result that some future brings.
     pub fn later(future: impl Future<Output = T> + Send + 'static) -> Self {
-        Self::Pending(Box::pin(future))
+        Self::Pending(Pending::new(future))
     }
 }
 
 impl<T: Send + 'static> Run<T> {
+    /// The same result, seen by `note` as well. The first who looks on takes no room of its own.
+    pub fn noted(self, note: &Note<T>) -> Self {
+        match self {
+            Self::Ready(ready) => {
+                let result = ready.into_inner();
+                note(&result);
+                Self::now(result)
+            }
+            Self::Pending(Pending { future, note: None }) => {
+                Self::Pending(Pending { future, note: Some(Arc::clone(note)) })
+            }
+            Self::Pending(pending) => {
+                let note = Arc::clone(note);
+                Self::later(async move {
+                    let result = pending.await;
+                    note(&result);
+                    result
+                })
+            }
+        }
+    }
+
     /// What `read` makes of the result.
     pub fn map<U: 'static>(self, read: impl FnOnce(T) -> U + Send + 'static) -> Run<U> {
         match self {
@@ -38,8 +77,20 @@ impl<T> Future for Run<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         match self.get_mut() {
             Self::Ready(value) => Pin::new(value).poll(cx),
-            Self::Pending(future) => future.as_mut().poll(cx),
+            Self::Pending(pending) => Pin::new(pending).poll(cx),
         }
+    }
+}
+
+impl<T> Future for Pending<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let polled = self.future.as_mut().poll(cx);
+        if let (Poll::Ready(result), Some(note)) = (&polled, &self.note) {
+            note(result);
+        }
+        polled
     }
 }
 

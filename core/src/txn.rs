@@ -9,12 +9,20 @@
 //! the log remembers it: run again as `repeated`, it is not applied twice but answered anew. One that no log remembers may
 //! carry a [`Noted`] instead: its answer is kept beside what it changes, for a while.
 
+mod bundle;
+
 use std::sync::Arc;
+
+pub use bundle::Bundle;
+use smallvec::SmallVec;
 
 use crate::clock::Timestamp;
 use crate::command::{Bytes, Command, Data, Repeats};
 use crate::id::{Mark, Note};
 use crate::key::{Key, Name, Partition};
+
+/// A list that nearly always has one item, which then takes no room of its own.
+pub type Few<T> = SmallVec<[T; 1]>;
 
 /// A small atomic step. See the module's text for the order in which its parts count.
 #[derive(Debug, Clone)]
@@ -22,8 +30,8 @@ pub struct Txn {
     pub partition: Partition,
     pub checks: Vec<Check>,
     pub effects: Vec<Effect>,
-    pub queries: Vec<Query>,
-    pub witness: Vec<Query>,
+    pub queries: Few<Query>,
+    pub witness: Few<Query>,
     /// When the caller stops waiting. A backend answers or fails by then.
     pub deadline: Timestamp,
     /// What this write is known by; without one it is not known again.
@@ -92,15 +100,15 @@ impl Txn {
     /// A transaction that does nothing yet.
     #[must_use]
     pub fn new(partition: Partition, deadline: Timestamp) -> Self {
-        let (checks, effects, queries, witness) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (checks, effects, queries, witness) = (Vec::new(), Vec::new(), Few::new(), Few::new());
         let (mark, noted, repeated, deferrable) = (None, None, false, false);
         Self { partition, checks, effects, queries, witness, deadline, mark, noted, repeated, deferrable }
     }
 
     /// One that only asks.
     #[must_use]
-    pub fn read(partition: Partition, deadline: Timestamp, queries: Vec<Query>) -> Self {
-        Self { queries, ..Self::new(partition, deadline) }
+    pub fn read(partition: Partition, deadline: Timestamp, queries: impl Into<Few<Query>>) -> Self {
+        Self { queries: queries.into(), ..Self::new(partition, deadline) }
     }
 
     #[must_use]
@@ -278,7 +286,7 @@ pub struct Feed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Query {
     /// Fields of a record, and its deadline.
-    Record { key: Key, fields: Vec<Name> },
+    Record { key: Key, fields: Few<Name> },
     /// The names of a record's fields, in the order of their bytes.
     Names { key: Key },
     /// Members of an index by score (equal scores: by bytes), beginning after `skip` of them.
@@ -299,6 +307,13 @@ pub enum Query {
     Ask { key: Key, command: Command },
     /// The newest entry of a feed. Answered as [`Query::Entries`] is.
     Newest { key: Key },
+}
+
+impl Query {
+    /// Asks for these fields of a record.
+    pub fn record(key: Key, fields: impl IntoIterator<Item = Name>) -> Self {
+        Self::Record { key, fields: fields.into_iter().collect() }
+    }
 }
 
 /// A range of members by their bytes; neither end is part of it.
@@ -335,7 +350,15 @@ pub enum Reply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fields {
     pub until: Until,
-    pub texts: Vec<Option<Arc<str>>>,
+    pub texts: Few<Option<Arc<str>>>,
+}
+
+impl Fields {
+    /// So many, of which none is there.
+    #[must_use]
+    pub fn absent(count: usize, until: Until) -> Self {
+        Self { until, texts: std::iter::repeat_n(None, count).collect() }
+    }
 }
 
 /// A range of a log.
@@ -361,34 +384,7 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Applied: replies of the effects that reply, in order, then of the queries.
-    Committed(Vec<Reply>),
+    Committed(Few<Reply>),
     /// The check of this index did not hold. Nothing was applied; these answer the witness queries.
-    Refused(usize, Vec<Reply>),
-}
-
-/// Fields of a record as one text: `<name> <bytes>:<text>`, one behind the other.
-#[derive(Debug, Clone, Copy)]
-pub struct Bundle<'a>(pub &'a str);
-
-impl<'a> Iterator for Bundle<'a> {
-    type Item = (&'a str, &'a str);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (name, rest) = self.0.split_once(' ')?;
-        let (length, rest) = rest.split_once(':')?;
-        let (text, rest) = rest.split_at_checked(length.parse().ok()?)?;
-        self.0 = rest;
-        Some((name, text))
-    }
-}
-
-impl Bundle<'_> {
-    /// Adds a field to a bundle's text. No name of a field has a blank in it.
-    pub fn push(bundle: &mut String, name: &str, text: &str) {
-        bundle.push_str(name);
-        bundle.push(' ');
-        bundle.push_str(&text.len().to_string());
-        bundle.push(':');
-        bundle.push_str(text);
-    }
+    Refused(usize, Few<Reply>),
 }

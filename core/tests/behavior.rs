@@ -15,7 +15,7 @@ use flowkeep_core::clock::{Clock, SystemClock, Timestamp};
 use flowkeep_core::error::Code;
 use flowkeep_core::key::{Key, Partition, Space};
 use flowkeep_core::storage::Storage;
-use flowkeep_core::txn::{Effect, Feed, Fields, Outcome, Query, Reply, Txn, Until};
+use flowkeep_core::txn::{Effect, Feed, Few, Fields, Outcome, Query, Reply, Txn, Until};
 use serde_json::{Value, json};
 use support::call;
 
@@ -257,9 +257,9 @@ async fn a_session_whose_deadline_passed_on_its_way_is_gone() {
             Feed { key: Key::new(Space("f"), "late"), keep: 9, until: now.plus_ms(60_000), also: None };
         txn.effects.push(Effect::Append { key: key(), text: "event".into(), keep: 9, feed });
         backend.run(txn).await.unwrap();
-        let record = || Query::Record { key: key(), fields: vec!["s".into()] };
-        let look = || Txn::read(Partition::of("late"), now.plus_ms(60_000), vec![record()]);
-        let gone = vec![Reply::Record(Fields { until: Until::Never, texts: vec![None] })];
+        let record = || Query::record(key(), ["s".into()]);
+        let look = || Txn::read(Partition::of("late"), now.plus_ms(60_000), [record()]);
+        let gone = Few::from([Reply::Record(Fields { until: Until::Never, texts: [None].into() })]);
         while backend.run(look()).await.unwrap() != Outcome::Committed(gone.clone()) {
             assert!(SystemClock.now() < now.plus_ms(20_000), "{name}: it stays for ever");
             tokio::task::yield_now().await;

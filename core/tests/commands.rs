@@ -18,7 +18,7 @@ use flowkeep_core::clock::{Clock, SystemClock};
 use flowkeep_core::command::{Bytes, Command, Data, Fault, Score, When};
 use flowkeep_core::key::{Key, Partition, Space};
 use flowkeep_core::streaming::{LAST_PLACE, Place, Streaming, place_text, read_place};
-use flowkeep_core::txn::{Check, Effect, Outcome, Query, Reply, Txn, Until};
+use flowkeep_core::txn::{Check, Effect, Few, Outcome, Query, Reply, Txn, Until};
 
 const STEPS: usize = 40;
 
@@ -233,7 +233,7 @@ fn shown(txn: &Txn, outcome: Outcome) -> Outcome {
         other => panic!("{other:?}"),
     });
     let mut replies = replies.into_iter();
-    let mut told: Vec<Reply> = commands
+    let mut told: Few<Reply> = commands
         .map(|command| match replies.next() {
             Some(Reply::Data(data)) => Reply::Data(comparable(command, data)),
             other => panic!("{other:?}"),

@@ -200,7 +200,7 @@ fn creating_a_session() {
     let cost = stage.cost(|stage, n| {
         stage.begin(Operation::CreateSession, &format!("\"user-{}\"", n % 1_000), Some(DATA))
     });
-    within("createSession", cost, (50.0, 2_300.0, 130.0));
+    within("createSession", cost, (44.0, 2_300.0, 130.0));
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn reading_a_session_that_is_unchanged() {
         let (id, tag) = &made[n % made.len()];
         stage.begin(Operation::GetSession, id, Some(tag))
     });
-    within("getSession, unchanged", cost, (20.0, 120.0, 560.0));
+    within("getSession, unchanged", cost, (9.0, 120.0, 560.0));
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn reading_a_session_that_is_new_here() {
     let mut stage = Stage::new(false);
     let made = sessions(&mut stage, 200);
     let cost = stage.cost(|stage, n| stage.begin(Operation::GetSession, &made[n % made.len()].0, None));
-    within("getSession, changed", cost, (19.0, 120.0, 560.0));
+    within("getSession, changed", cost, (8.0, 120.0, 560.0));
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn updating_a_session() {
         let update = format!("{{\"title\":\"{n}\"}}");
         stage.begin(Operation::UpdateSession, &made[n % made.len()].0, Some(&update))
     });
-    within("updateSession", cost, (77.0, 1_250.0, 50.0));
+    within("updateSession", cost, (68.0, 1_250.0, 50.0));
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn starting_a_step() {
             Some("{\"action\":\"a\",\"inputs\":{}}"),
         )
     });
-    within("createStep", cost, (96.0, 1_750.0, 60.0));
+    within("createStep", cost, (87.0, 1_750.0, 60.0));
 }
 
 #[test]

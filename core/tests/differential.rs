@@ -18,7 +18,7 @@ use flowkeep_core::command::{Command, Data, Line, When};
 use flowkeep_core::id::Mark;
 use flowkeep_core::key::{Key, Name, Partition, Space};
 use flowkeep_core::txn::{
-    Between, Bundle, Check, Effect, Entry, Feed, Outcome, Position, Query, Reply, Txn, Until,
+    Between, Bundle, Check, Effect, Entry, Feed, Few, Outcome, Position, Query, Reply, Txn, Until,
 };
 
 const STEPS: usize = 50;
@@ -276,7 +276,7 @@ fn a_bundle_reads_back_as_it_was_made() {
 
 /// A feed's positions come from each backend's clock: only their order is compared. So does what is left of a lease.
 fn comparable(outcome: Outcome) -> Outcome {
-    let replies = |replies: Vec<Reply>| {
+    let replies = |replies: Few<Reply>| {
         let plain = |reply| match reply {
             Reply::Entries(entries) => {
                 assert!(entries.windows(2).all(|pair| pair[0].position < pair[1].position));

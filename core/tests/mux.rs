@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use flowkeep_core::clock::Clock;
 use flowkeep_core::error::{Code, Effect, Error};
 use flowkeep_core::id::RandomIds;
-use flowkeep_core::redis::{Access, Call, Mux, Output, Replies, Requests, Value, Want};
+use flowkeep_core::redis::{Access, Call, Mux, Output, Replies, Requests, Value, Values, Want};
 use flowkeep_core::run::poll_now;
 
 use hand::Hand;
@@ -79,7 +79,7 @@ impl Scene {
     }
 }
 
-fn answer(replies: Replies) -> Option<Result<Vec<Value>, Error>> {
+fn answer(replies: Replies) -> Option<Result<Values, Error>> {
     poll_now(pin!(replies))
 }
 
@@ -99,7 +99,7 @@ fn calls_of_a_tick_leave_as_one_write_and_come_back_in_order() {
         scene.mux.feed(&[*byte]);
     }
     let texts: Vec<_> = calls.into_iter().map(|call| answer(call).unwrap().unwrap()).collect();
-    assert_eq!(texts, ["A", "B", "C"].map(|text| vec![Value::Status(text.into())]));
+    assert_eq!(texts, ["A", "B", "C"].map(|text| Values::from_iter([Value::Status(text.into())])));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_deadline_settles_every_call() {
     let next = scene.ping(false);
     assert_eq!(scene.output(), b"*1\r\n$4\r\nPING\r\n");
     scene.mux.feed(b"+LATE\r\n+LATE\r\n+OWN\r\n");
-    assert_eq!(answer(next).unwrap().unwrap(), [Value::Status("OWN".into())]);
+    assert_eq!(answer(next).unwrap().unwrap().as_slice(), [Value::Status("OWN".into())]);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn calls_that_are_given_up_do_not_speak_against_the_server() {
     scene.output();
     scene.mux.feed(&b"+LATE\r\n".repeat(10));
     scene.mux.feed(b"+OWN\r\n");
-    assert_eq!(answer(kept).unwrap().unwrap(), [Value::Status("OWN".into())]);
+    assert_eq!(answer(kept).unwrap().unwrap().as_slice(), [Value::Status("OWN".into())]);
 }
 
 #[test]

@@ -78,7 +78,7 @@ async fn stored(backend: &dyn Backend, tree: Tree, fields: &[&str]) -> Vec<Optio
         key: Key::new(Space("t"), tree.as_str()),
         fields: fields.iter().map(|field| (*field).into()).collect(),
     };
-    let txn = Txn::read(tree.partition(), SystemClock.now().plus_ms(60_000), vec![query]);
+    let txn = Txn::read(tree.partition(), SystemClock.now().plus_ms(60_000), [query]);
     match backend.run(txn).await.unwrap() {
         Outcome::Committed(replies) => match &replies[0] {
             Reply::Record(fields) => {

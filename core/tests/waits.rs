@@ -82,7 +82,7 @@ fn append(log: &str, feed: &str) -> Txn {
 
 async fn last(backend: &dyn Backend, feed: &str) -> Position {
     let query = Query::Entries { key: key("f", feed), after: Position::default(), limit: 100 };
-    let txn = Txn::read(Partition::from_number(PARTITION), soon(2_000), vec![query]);
+    let txn = Txn::read(Partition::from_number(PARTITION), soon(2_000), [query]);
     match backend.run(txn).await.unwrap() {
         Outcome::Committed(replies) => match &replies[..] {
             [Reply::Entries(entries)] => entries.last().map(|entry| entry.position).unwrap_or_default(),

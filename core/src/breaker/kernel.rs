@@ -83,7 +83,7 @@ fn seen(id: &BreakerId, replies: &[Reply]) -> Result<Loaded> {
 }
 
 fn questions(key: &Key) -> Vec<Query> {
-    vec![Query::Record { key: key.clone(), fields: vec![STATE.into()] }, Query::Now { key: key.clone() }]
+    vec![Query::record(key.clone(), [STATE.into()]), Query::Now { key: key.clone() }]
 }
 
 fn history_field(entry: u64) -> Name {
@@ -105,7 +105,7 @@ async fn fetch(
     let Some(Reply::Record(history)) = replies.pop() else {
         return Err(Error::internal("a question about a record was answered otherwise"));
     };
-    Ok((seen(id, &replies)?, history.texts))
+    Ok((seen(id, &replies)?, history.texts.into_vec()))
 }
 
 impl BreakerStore for KernelStore {
@@ -159,8 +159,7 @@ async fn ids(backend: &dyn Backend, deadline: Timestamp) -> Result<Vec<BreakerId
     let (mut ids, mut skip) = (Vec::new(), 0);
     loop {
         let query = Query::Members { key: index.clone(), descending: false, skip, limit: PAGE };
-        let Outcome::Committed(replies) = backend.run(Txn::read(partition, deadline, vec![query])).await?
-        else {
+        let Outcome::Committed(replies) = backend.run(Txn::read(partition, deadline, [query])).await? else {
             return Err(Error::internal("a question was refused"));
         };
         let Some(Reply::Members(names)) = replies.into_iter().next() else { return Ok(ids) };
@@ -215,8 +214,8 @@ async fn put(
     let (partition, key) = place(id);
     let until = life(&stored.state, stored.state.at);
     let mut txn = Txn::new(partition, deadline);
-    txn.witness = questions(&key);
-    txn.queries = vec![Query::Now { key: key.clone() }];
+    txn.witness = questions(&key).into();
+    txn.queries = [Query::Now { key: key.clone() }].into();
     let field: Name = STATE.into();
     if let Some(before) = &write.expected {
         let with = format!("{} ", before.stamp);

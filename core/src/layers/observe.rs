@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::backend::{Backend, Info, Wait};
 use crate::error::Result;
 use crate::layer::Layer;
-use crate::run::Run;
+use crate::run::{Note, Run};
 use crate::topic::{Subscription, Topic};
 use crate::txn::{Outcome, Txn};
 
@@ -43,30 +43,19 @@ pub struct Observe {
 
 impl Layer for Observe {
     fn wrap(&self, inner: Arc<dyn Backend>) -> Arc<dyn Backend> {
-        Arc::new(Observed { inner, counts: Arc::clone(&self.counts) })
+        let counts = Arc::clone(&self.counts);
+        Arc::new(Observed { inner, note: Arc::new(move |result| counts.note(result)) })
     }
 }
 
 struct Observed {
     inner: Arc<dyn Backend>,
-    counts: Arc<Counts>,
+    note: Note<Result<Outcome>>,
 }
 
 impl Backend for Observed {
     fn run(&self, txn: Txn) -> Run<Result<Outcome>> {
-        let counts = Arc::clone(&self.counts);
-        match self.inner.run(txn) {
-            Run::Ready(ready) => {
-                let result = ready.into_inner();
-                counts.note(&result);
-                Run::now(result)
-            }
-            Run::Pending(pending) => Run::later(async move {
-                let result = pending.await;
-                counts.note(&result);
-                result
-            }),
-        }
+        self.inner.run(txn).noted(&self.note)
     }
 
     fn wait(&self, wait: Wait) -> Run<Result<bool>> {

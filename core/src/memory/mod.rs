@@ -18,7 +18,7 @@ use crate::key::{Key, PARTITIONS};
 use crate::run::Run;
 use crate::timer::{Timers, unless};
 use crate::topic::{Subscription, Topic, Topics, digests};
-use crate::txn::{Effect, Outcome, Query, Reply, Txn};
+use crate::txn::{Effect, Few, Outcome, Query, Reply, Txn};
 
 use shelf::Shelf;
 use waits::Waits;
@@ -101,10 +101,10 @@ impl Backend for Memory {
     fn run(&self, txn: Txn) -> Run<Result<Outcome>> {
         let now = self.clock.now();
         if let [Query::Ask { command: Command::Server(server), .. }] = txn.queries.as_slice() {
-            return Run::now(Ok(Outcome::Committed(vec![Reply::Data(self.server(server, now))])));
+            return Run::now(Ok(Outcome::Committed([Reply::Data(self.server(server, now))].into())));
         }
         let Some(shelf) = self.shelves.get(usize::from(txn.partition.number())) else {
-            return Run::now(Ok(Outcome::Committed(Vec::new())));
+            return Run::now(Ok(Outcome::Committed(Few::new())));
         };
         if !self.waits.any() && !self.topics.is_wanted() {
             return Run::now(lock(shelf).run(txn, now));

@@ -14,7 +14,9 @@ use crate::command::Data;
 use crate::error::{Code, Error, Result};
 use crate::id::Mark;
 use crate::key::{Key, Name, Space};
-use crate::txn::{Bundle, Check, Effect, Feed, Fields, Log, Outcome, Position, Query, Reply, Txn, Until};
+use crate::txn::{
+    Bundle, Check, Effect, Feed, Few, Fields, Log, Outcome, Position, Query, Reply, Txn, Until,
+};
 
 /// Answers of noted writes.
 const NOTES: Space = Space("m");
@@ -80,7 +82,7 @@ impl Shelf {
             let seen = txn.witness.iter().map(|query| self.answer(query, now)).collect::<Result<_>>()?;
             return Ok(Outcome::Refused(refused, seen));
         }
-        let mut replies = Vec::with_capacity(txn.queries.len() + 2);
+        let mut replies = Few::new();
         let mark = txn.carried();
         for effect in txn.effects {
             self.apply(effect, mark, now, &mut replies)?;
@@ -110,7 +112,7 @@ impl Shelf {
             Effect::Do { .. } | Effect::Try { .. } => Some(Reply::Data(Data::Nil)),
             _ => None,
         };
-        let mut replies: Vec<Reply> = txn.effects.iter().filter_map(reply).collect();
+        let mut replies: Few<Reply> = txn.effects.iter().filter_map(reply).collect();
         for query in &txn.queries {
             replies.push(self.answer(query, now)?);
         }
@@ -216,7 +218,7 @@ impl Shelf {
         effect: Effect,
         mark: Option<Mark>,
         now: Timestamp,
-        replies: &mut Vec<Reply>,
+        replies: &mut Few<Reply>,
     ) -> Result<()> {
         match effect {
             Effect::Open { key, until } => {
@@ -362,9 +364,7 @@ impl Shelf {
             (Query::Record { fields, .. }, Some(Value::Record(record))) => {
                 Reply::Record(record.fields(fields, until))
             }
-            (Query::Record { fields, .. }, None) => {
-                Reply::Record(Fields { until, texts: vec![None; fields.len()] })
-            }
+            (Query::Record { fields, .. }, None) => Reply::Record(Fields::absent(fields.len(), until)),
             (Query::Names { .. }, Some(Value::Record(record))) => Reply::Members(record.names()),
             (Query::Members { descending, skip, limit, .. }, Some(Value::Index(index))) => {
                 Reply::Members(index.members(*descending, *skip, *limit))

@@ -11,7 +11,7 @@ use super::plain::Plain;
 use crate::clock::Timestamp;
 use crate::id::Mark;
 use crate::key::Name;
-use crate::txn::{Between, Entry, Fields, Log, Position, REMEMBERED, Reply, Until};
+use crate::txn::{Between, Entry, Few, Fields, Log, Position, REMEMBERED, Reply, Until};
 
 /// How many fields' room a record may have for each field that it has.
 const ROOMY: usize = 4;
@@ -25,7 +25,7 @@ pub(super) enum Value {
     Plain(Plain),
     Line(Line),
     /// What a noted write was answered.
-    Noted(Vec<Reply>),
+    Noted(Few<Reply>),
 }
 
 /// Named texts with a log beside them.

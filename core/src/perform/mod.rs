@@ -24,11 +24,6 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::stores::Bound;
 
-/// A record's text, or that there is none.
-fn or_null(answer: Result<Option<String>>) -> Result<String> {
-    answer.map(|text| text.unwrap_or_else(|| "null".to_owned()))
-}
-
 /// The answer of what has nothing to tell.
 fn nothing(answer: Result<()>) -> Result<String> {
     answer.map(|()| String::new())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{bound, list, nothing, or_null};
+use super::{bound, list, nothing};
 use crate::error::{Code, Error, Result};
 use crate::given::Given;
 use crate::operation::Operation;
@@ -23,15 +23,15 @@ impl Storage {
         Ok(match request.operation {
             Op::GetSession => {
                 let call = self.only_call(&mut given)?;
-                stores.get_session(call, &request.id, known(&request)).map(or_null)
+                stores.get_session(call, &request.id, known(&request))
             }
             Op::GetChain => {
                 let call = self.only_call(&mut given)?;
-                stores.get_chain(call, &request.id, known(&request)).map(or_null)
+                stores.get_chain(call, &request.id, known(&request))
             }
             Op::GetStep => {
                 let call = self.only_call(&mut given)?;
-                stores.get_step(call, &request.id, known(&request)).map(or_null)
+                stores.get_step(call, &request.id, known(&request))
             }
             Op::CreateSession => {
                 let user = given.user();

@@ -2,7 +2,7 @@
 //! master, or is not the one to ask, and what certainly never reached it.
 
 use super::link::Link;
-use super::resp::Value;
+use super::resp::{Value, Values};
 use crate::clock::Timestamp;
 use crate::error::{Code, Effect, Error, Result};
 
@@ -36,7 +36,7 @@ impl Again {
     }
 
     /// How it is sent once more, after a pause where one helps; nothing when the answer stands.
-    pub async fn after(&mut self, link: &dyn Link, answer: &Result<Vec<Value>>) -> Option<Once> {
+    pub async fn after(&mut self, link: &dyn Link, answer: &Result<Values>) -> Option<Once> {
         let (once, at_once) = match answer {
             Ok(replies) => self.refused(link, replies)?,
             Err(error) if never_arrived(error) => (Once::More, false),

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use super::decode::refusal;
 use super::encode::Form;
 use super::keys::Keys;
-use super::resp::Value;
+use super::resp::{Value, Values};
 use crate::command::{Command, Data, Fault, Score, Server};
 use crate::error::{Code, Effect as Applied, Error, Result};
 use crate::streaming::Streaming;
-use crate::txn::{Effect, Outcome, Query, Reply, Txn};
+use crate::txn::{Effect, Few, Outcome, Query, Reply, Txn};
 
 /// What the replies say of a transaction of commands.
-pub(super) fn decode(txn: &Txn, form: Form, keys: &Keys, replies: Vec<Value>) -> Result<Outcome> {
+pub(super) fn decode(txn: &Txn, form: Form, keys: &Keys, replies: Values) -> Result<Outcome> {
     let mut outcome = outcome(txn, form, replies)?;
     if let (
         [Query::Ask { command: Command::Server(Server::Names { space, .. }), .. }],
@@ -41,7 +41,7 @@ fn named_behind(front: &[u8], parts: &mut [Data]) {
     }
 }
 
-fn outcome(txn: &Txn, form: Form, mut replies: Vec<Value>) -> Result<Outcome> {
+fn outcome(txn: &Txn, form: Form, mut replies: Values) -> Result<Outcome> {
     let last = replies.pop().ok_or_else(unexpected)?;
     let commands = || {
         let done = txn.effects.iter().filter_map(|effect| match effect {
@@ -51,14 +51,16 @@ fn outcome(txn: &Txn, form: Form, mut replies: Vec<Value>) -> Result<Outcome> {
         done.chain(asked(&txn.queries))
     };
     match (form, last) {
-        (Form::Plain, reply) => Ok(Outcome::Committed(answers(commands(), vec![reply])?)),
-        (Form::Multi { .. }, Value::Array(items)) => Ok(Outcome::Committed(answers(commands(), items)?)),
+        (Form::Plain, reply) => Ok(Outcome::Committed(answers(commands(), [reply].into())?)),
+        (Form::Multi { .. }, Value::Array(items)) => {
+            Ok(Outcome::Committed(answers(commands(), items.into())?))
+        }
         (Form::Script, Value::Array(items)) => {
             let mut items = items.into_iter();
             if items.next() == Some(Value::Int(1)) {
                 // An answer that was kept may be that of more commands, or of fewer.
                 let kept = txn.noted.is_some() && txn.queries.is_empty();
-                let items: Vec<Value> = items.collect();
+                let items: Values = items.collect();
                 let more = items.len().saturating_sub(commands().count());
                 let commands =
                     commands().chain(std::iter::repeat_n(&Command::Get, if kept { more } else { 0 }));
@@ -92,8 +94,8 @@ fn unexpected() -> Error {
     Error::new(Code::Corrupt, "the server's reply is not what the command gives")
 }
 
-fn answers<'a>(commands: impl Iterator<Item = &'a Command>, replies: Vec<Value>) -> Result<Vec<Reply>> {
-    let mut answered = Vec::with_capacity(replies.len());
+fn answers<'a>(commands: impl Iterator<Item = &'a Command>, replies: Values) -> Result<Few<Reply>> {
+    let mut answered = Few::with_capacity(replies.len());
     let (mut commands, mut failed) = (commands, None);
     for reply in replies {
         let command = commands.next().ok_or_else(unexpected)?;
@@ -144,7 +146,8 @@ fn data(reply: Value) -> Data {
         Value::Nil => Data::Nil,
         Value::Int(number) => Data::Int(number),
         Value::Status(text) => Data::text(&text),
-        Value::Bulk(bytes) => Data::Bytes(bytes.into()),
+        Value::Text(text) => Data::Bytes(Arc::<str>::from(text).into()),
+        Value::Bytes(bytes) => Data::Bytes(bytes.into()),
         Value::Array(items) => Data::List(items.into_iter().map(data).collect()),
         // Inside a list there are none.
         Value::Error(_) => Data::Nil,

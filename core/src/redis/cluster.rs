@@ -122,11 +122,11 @@ impl Map {
             };
             let [host, Value::Int(port), ..] = master.as_slice() else { return None };
             let host = match host {
-                Value::Bulk(host) if !host.is_empty() && host != b"?" => {
-                    String::from_utf8(host.clone()).ok()?
-                }
-                _ => asked.to_owned(),
+                Value::Text(host) if !host.is_empty() && host != "?" => host.as_str(),
+                Value::Bytes(_) => return None,
+                _ => asked,
             };
+            let host = host.to_owned();
             let owner = map.place((host, u16::try_from(*port).ok()?));
             let (from, to) = (usize::try_from(*from).ok()?, usize::try_from(*to).ok()?);
             for slot in map.owners.get_mut(from..to + 1)? {

@@ -72,7 +72,8 @@ pub(super) fn data(value: Value) -> Result<Data> {
         Value::Nil => Data::Nil,
         Value::Int(number) => Data::Int(number),
         Value::Status(_) => Data::Int(1),
-        Value::Bulk(bytes) => Data::Bytes(Arc::from(bytes)),
+        Value::Text(text) => Data::Bytes(Arc::<str>::from(text).into()),
+        Value::Bytes(bytes) => Data::Bytes(bytes.into()),
         Value::Array(items) => Data::List(items.into_iter().map(data).collect::<Result<_>>()?),
         Value::Error(text) => return Err::<Data, Error>(super::decode::refusal(&text)),
     })

@@ -4,23 +4,23 @@ use std::sync::Arc;
 
 use super::commands::data;
 use super::encode::Form;
-use super::resp::Value;
+use super::resp::{Value, Values};
 use crate::clock::Timestamp;
 use crate::error::{Code, Effect as Applied, Error, Result};
 use crate::id::MARK_LEN;
 use crate::key::{Key, Name};
-use crate::txn::{Effect, Entry, Fields, Log, Outcome, Position, Query, Reply, Txn, Until};
+use crate::txn::{Effect, Entry, Few, Fields, Log, Outcome, Position, Query, Reply, Txn, Until};
 
 /// What the replies say of the transaction.
-pub(super) fn decode(txn: &Txn, form: Form, mut replies: Vec<Value>) -> Result<Outcome> {
+pub(super) fn decode(txn: &Txn, form: Form, mut replies: Values) -> Result<Outcome> {
     // An error inside a MULTI shows at the command that it refuses; EXEC then only says that it gave up.
     if let Some(Value::Error(text)) = replies.iter().find(|reply| matches!(reply, Value::Error(_))) {
         return Err(refusal(text));
     }
     let last = replies.pop().ok_or_else(|| unexpected("no reply"))?;
     match form {
-        Form::Plain => Ok(Outcome::Committed(answers(&txn.queries, vec![last])?)),
-        Form::Command => Ok(Outcome::Committed(vec![Reply::Data(data(last)?)])),
+        Form::Plain => Ok(Outcome::Committed(answers(&txn.queries, [last].into())?)),
+        Form::Command => Ok(Outcome::Committed([Reply::Data(data(last)?)].into())),
         Form::Multi { effects } => {
             let mut results = array(last)?;
             if let Some(Value::Error(text)) = results.iter().find(|reply| matches!(reply, Value::Error(_))) {
@@ -32,7 +32,7 @@ pub(super) fn decode(txn: &Txn, form: Form, mut replies: Vec<Value>) -> Result<O
                 answered =
                     results.into_iter().map(|value| data(value).map(Reply::Data)).collect::<Result<_>>()?;
             }
-            answered.extend(answers(&txn.queries, asked)?);
+            answered.extend(answers(&txn.queries, asked.into())?);
             Ok(Outcome::Committed(answered))
         }
         Form::Script => {
@@ -45,7 +45,7 @@ pub(super) fn decode(txn: &Txn, form: Form, mut replies: Vec<Value>) -> Result<O
                 }
                 let replying = txn.effects.iter().filter(|effect| replies_to(effect));
                 let mut answered =
-                    replying.map(|effect| effect_reply(effect, items.next())).collect::<Result<Vec<_>>>()?;
+                    replying.map(|effect| effect_reply(effect, items.next())).collect::<Result<Few<_>>>()?;
                 answered.extend(answers(&txn.queries, items.collect())?);
                 return Ok(Outcome::Committed(answered));
             }
@@ -65,7 +65,7 @@ fn replies_to(effect: &Effect) -> bool {
 }
 
 /// In a `MULTI` only new logs are appended to: their positions are known without asking.
-fn positions(effects: &[Effect]) -> Vec<Reply> {
+fn positions(effects: &[Effect]) -> Few<Reply> {
     let mut logs: Vec<&Key> = Vec::new();
     for effect in effects {
         if let Effect::Append { key, .. } = effect {
@@ -87,7 +87,7 @@ fn effect_reply(effect: &Effect, value: Option<Value>) -> Result<Reply> {
     }
 }
 
-fn answers(queries: &[Query], values: Vec<Value>) -> Result<Vec<Reply>> {
+fn answers(queries: &[Query], values: Values) -> Result<Few<Reply>> {
     if queries.len() != values.len() {
         return Err(unexpected("another number of answers than questions"));
     }
@@ -102,20 +102,18 @@ fn answer(query: &Query, value: Value) -> Result<Reply> {
     match query {
         Query::Record { .. } => {
             let until = match items.next() {
-                Some(Value::Bulk(ms)) => {
-                    until(Some(std::str::from_utf8(&ms).map_err(|_| unexpected("a deadline"))?))?
-                }
+                Some(Value::Text(ms)) => until(Some(&ms))?,
                 Some(Value::Nil) | None => Until::Never,
                 Some(_) => return Err(unexpected("a deadline")),
             };
-            let mut texts = Vec::with_capacity(items.len());
+            let mut texts = Few::with_capacity(items.len());
             for item in items {
                 texts.push(shared(item)?);
             }
             Ok(Reply::Record(Fields { until, texts }))
         }
         Query::Names { .. } => {
-            let names = items.map(|item| text(item)?.map(Name::from).ok_or_else(|| unexpected("a field")));
+            let names = items.map(|item| name(item)?.ok_or_else(|| unexpected("a field")));
             let mut names: Vec<Name> = names.collect::<Result<_>>()?;
             // The deadline and the log are kept beside the fields.
             names.retain(|name| !is_kept_beside(name));
@@ -123,14 +121,14 @@ fn answer(query: &Query, value: Value) -> Result<Reply> {
             Ok(Reply::Members(names))
         }
         Query::Members { .. } | Query::Between { .. } => {
-            let names = items.map(|item| text(item)?.map(Name::from).ok_or_else(|| unexpected("a member")));
+            let names = items.map(|item| name(item)?.ok_or_else(|| unexpected("a member")));
             Ok(Reply::Members(names.collect::<Result<_>>()?))
         }
         Query::Due { .. } => {
             let mut scored = Vec::new();
             while let Some(member) = items.next() {
-                let member = text(member)?.ok_or_else(|| unexpected("a member"))?;
-                scored.push((member.into(), number(items.next())?.ok_or_else(|| unexpected("a score"))?));
+                let member = name(member)?.ok_or_else(|| unexpected("a member"))?;
+                scored.push((member, number(items.next())?.ok_or_else(|| unexpected("a score"))?));
             }
             Ok(Reply::Scored(scored))
         }
@@ -179,14 +177,18 @@ fn entry(value: Value) -> Result<Entry> {
     }
 }
 
+fn name(value: Value) -> Result<Option<Name>> {
+    match value {
+        Value::Text(text) => Ok(Some(text)),
+        other => text(other).map(|text| text.map(Name::from)),
+    }
+}
+
 /// A field's text, to be held by several.
 fn shared(value: Value) -> Result<Option<Arc<str>>> {
     match value {
         Value::Nil => Ok(None),
-        Value::Bulk(bytes) => Ok(Some(match std::str::from_utf8(&bytes) {
-            Ok(text) => text.into(),
-            Err(_) => String::from_utf8_lossy(&bytes).into(),
-        })),
+        Value::Text(text) => Ok(Some(text.into())),
         other => text(other).map(|text| text.map(Arc::from)),
     }
 }
@@ -212,13 +214,10 @@ fn number(value: Option<Value>) -> Result<Option<u64>> {
 fn text(value: Value) -> Result<Option<String>> {
     match value {
         Value::Nil => Ok(None),
-        Value::Bulk(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Ok(Some(text)),
-            // What is not UTF-8 is not ours. It stays unreadable for the record that it stands in.
-            Err(bad) => Ok(Some(String::from_utf8_lossy(bad.as_bytes()).into_owned())),
-        },
+        Value::Text(text) | Value::Status(text) => Ok(Some(text.into())),
+        // What is not UTF-8 is not ours. It stays unreadable for the record that it stands in.
+        Value::Bytes(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Value::Int(number) => Ok(Some(number.to_string())),
-        Value::Status(text) => Ok(Some(text.into())),
         Value::Error(text) => Err(refusal(&text)),
         Value::Array(_) => Err(unexpected("a list for a text")),
     }

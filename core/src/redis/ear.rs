@@ -295,11 +295,9 @@ fn take(state: &mut State, value: Value) -> Option<Value> {
         (_, Value::Error(text)) if text.starts_with("MOVED") => state.elsewhere = true,
         // Channels that this user may not hear: it stays without hints.
         (_, Value::Error(_)) => {}
-        (_, Value::Array(items)) if items.first() == Some(&Value::Bulk(b"sunsubscribe".to_vec())) => {
-            let channel = items.get(1).and_then(|item| match item {
-                Value::Bulk(channel) => state.hints.as_ref()?.keys.partition_of(channel),
-                _ => None,
-            });
+        (_, Value::Array(items)) if items.first().and_then(Value::as_text) == Some("sunsubscribe") => {
+            let channel = items.get(1).and_then(Value::as_bytes);
+            let channel = channel.and_then(|channel| state.hints.as_ref()?.keys.partition_of(channel));
             // By itself only when the slot has left.
             state.elsewhere |= channel.is_some_and(|partition| state.subscribed.remove(&partition));
         }
@@ -311,10 +309,7 @@ fn take(state: &mut State, value: Value) -> Option<Value> {
 /// What the server says by itself: a message, or that it heard a subscription.
 fn push(hints: &Hints, value: Value) {
     let Value::Array(items) = value else { return };
-    let text = |place: usize| match items.get(place) {
-        Some(Value::Bulk(bytes)) => bytes.as_slice(),
-        _ => &[],
-    };
+    let text = |place: usize| items.get(place).and_then(Value::as_bytes).unwrap_or_default();
     match text(0) {
         b"message" | b"smessage" => hints.heard(text(1), text(2)),
         b"subscribe" | b"ssubscribe" => {

@@ -21,8 +21,7 @@ pub(super) struct History {
 impl History {
     /// Reads what a master answers to `INFO replication`; nothing of anybody else, who follows one.
     pub fn read(answer: &Value) -> Option<Self> {
-        let Value::Bulk(bytes) = answer else { return None };
-        let text = std::str::from_utf8(bytes).ok().filter(|text| text.starts_with("# Replication"))?;
+        let text = answer.as_text().filter(|text| text.starts_with("# Replication"))?;
         let of = |name: &str| {
             text.lines()
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
@@ -72,7 +71,7 @@ mod tests {
         let text = format!(
             "# Replication\r\nrole:{role}\r\nconnected_slaves:0\r\nmaster_replid:{id}\r\nmaster_replid2:{before}\r\n"
         );
-        History::read(&Value::Bulk(text.into_bytes()))
+        History::read(&Value::Text(text.into()))
     }
 
     #[test]
@@ -96,6 +95,6 @@ mod tests {
         assert_eq!(history("slave", "1", "0"), None);
         assert_eq!(history("master", "", ""), None);
         assert_eq!(History::read(&Value::Status("OK".into())), None);
-        assert_eq!(History::read(&Value::Bulk(b"hello".to_vec())), None);
+        assert_eq!(History::read(&Value::bulk(b"hello")), None);
     }
 }

@@ -1,15 +1,51 @@
 //! What carries requests to a server and replies back.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use super::ear::Hints;
-use super::resp::{Requests, Value};
+use super::mux::Pending;
+use super::resp::{Requests, Values};
 use crate::clock::Timestamp;
 use crate::error::Result;
 
 /// Replies to come.
-pub type Replies = Pin<Box<dyn Future<Output = Result<Vec<Value>>> + Send>>;
+pub struct Replies(Kind);
+
+enum Kind {
+    /// Those of one connection, as nearly always: they need no room but its own.
+    Of(Pending),
+    Later(Pin<Box<dyn Future<Output = Result<Values>> + Send>>),
+}
+
+impl Replies {
+    /// What one connection answers.
+    pub(super) fn of(pending: Pending) -> Self {
+        Self(Kind::Of(pending))
+    }
+
+    /// Replies that some future brings.
+    pub fn later(future: impl Future<Output = Result<Values>> + Send + 'static) -> Self {
+        Self(Kind::Later(Box::pin(future)))
+    }
+
+    /// Replies that are here already.
+    pub(super) fn now(replies: Result<Values>) -> Self {
+        Self::later(ready(replies))
+    }
+}
+
+impl Future for Replies {
+    type Output = Result<Values>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.get_mut().0 {
+            Kind::Of(pending) => Pin::new(pending).poll(cx),
+            Kind::Later(future) => future.as_mut().poll(cx),
+        }
+    }
+}
 
 /// What is to be carried.
 #[derive(Debug, Clone, Copy)]

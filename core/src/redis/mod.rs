@@ -32,7 +32,7 @@ pub use ear::Hints;
 pub use link::{Call, Link, Replies};
 pub use mux::{Access, Mux, Output, Want};
 pub use net::{Errand, MAIN, Net};
-pub use resp::{Requests, Value};
+pub use resp::{Requests, Value, Values};
 pub use url::{Target, Topology};
 #[cfg(feature = "redis-crate")]
 pub use with_crate::WithCrate;

@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use access::Access;
 use heartbeat::{Beat, Heartbeat};
-use slot::{Pending, Slot};
+pub(super) use slot::Pending;
+use slot::Slot;
 
 use super::decode::refusal;
 use super::encode::SCRIPT;
@@ -187,9 +188,10 @@ impl Mux {
         }
     }
 
-    /// Bytes came.
-    pub fn feed(&self, bytes: &[u8]) {
+    /// Bytes came. How many calls were under way: to answer half of them at a time keeps the server at work meanwhile.
+    pub fn feed(&self, bytes: &[u8]) -> usize {
         let mut state = self.lock();
+        let under_way = state.sent.len();
         let mut received = std::mem::take(&mut state.received);
         received.extend_from_slice(bytes);
         state.silent_calls = 0;
@@ -224,6 +226,7 @@ impl Mux {
         for slot in answered {
             slot.wake();
         }
+        under_way
     }
 
     fn take(&self, state: &mut State, value: Value, answered: &mut Vec<Arc<Slot>>) {
@@ -364,7 +367,7 @@ impl Mux {
             state.requests.extend_from_slice(&call.requests.bytes);
             state.queue.push((Arc::clone(&slot), call.requests.bytes.len()));
         }
-        Box::pin(Pending(slot))
+        Replies::of(Pending(slot))
     }
 }
 

@@ -130,11 +130,11 @@ impl Net {
         }
     }
 
-    /// Bytes came by this connection.
-    pub fn feed(&self, number: u32, bytes: &[u8]) {
+    /// Bytes came by this connection. How many calls were under way on it, as [`Mux::feed`] says.
+    pub fn feed(&self, number: u32, bytes: &[u8]) -> usize {
         match number {
             MAIN => self.main.feed(bytes),
-            _ => self.line(number).into_iter().for_each(|line| line.feed(bytes)),
+            _ => self.line(number).map_or(0, |line| line.feed(bytes)),
         }
     }
 
@@ -309,7 +309,7 @@ impl Net {
     fn block(&self, call: Call<'_>) -> Replies {
         let now = self.lines.clock.now();
         if let Some(error) = self.dials().gate.closed(now) {
-            return Box::pin(std::future::ready(Err(error.clone())));
+            return Replies::now(Err(error.clone()));
         }
         let place = self.place(&call);
         let access = if place.0.is_empty() { self.access.clone() } else { self.access.at(&place.0, place.1) };
@@ -317,7 +317,7 @@ impl Net {
         let requests = if asked.is_some() { asked_for(requests) } else { requests.clone() };
         let (lines, pool) = (Arc::clone(&self.lines), Arc::clone(&self.pool));
         let end = self.timers.sleep_until(deadline);
-        Box::pin(async move {
+        Replies::later(async move {
             let open = || {
                 let (number, mux) = lines.add_mux(access.clone());
                 Arc::new(Lane { number, place: place.clone(), mux })

@@ -4,7 +4,11 @@
 use std::fmt::Display;
 use std::io::Write as _;
 
+use smallvec::SmallVec;
 use smol_str::SmolStr;
+
+/// The replies of a call: nearly always one.
+pub type Values = SmallVec<[Value; 1]>;
 
 /// A reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,9 +16,37 @@ pub enum Value {
     Nil,
     Int(i64),
     Status(SmolStr),
-    Bulk(Vec<u8>),
+    /// A bulk string that is UTF-8, as nearly all are: its bytes are copied once, to where they stay.
+    Text(SmolStr),
+    /// One that is not.
+    Bytes(Vec<u8>),
     Error(String),
     Array(Vec<Value>),
+}
+
+impl Value {
+    /// A bulk string.
+    #[must_use]
+    pub fn bulk(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::Text(SmolStr::new(text)),
+            Err(_) => Self::Bytes(bytes.to_vec()),
+        }
+    }
+
+    /// A bulk string's bytes.
+    pub(super) fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Text(text) => Some(text.as_bytes()),
+            Self::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The text of a bulk string that is one.
+    pub(super) fn as_text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
 }
 
 /// Room for a part's length and line ends.
@@ -188,7 +220,7 @@ fn build(rest: &mut &[u8], depth: u8) -> Result<Option<Value>, NotResp> {
                 return Ok(None);
             };
             *rest = behind;
-            return Ok(Some(Value::Bulk(bulk.to_vec())));
+            return Ok(Some(Value::bulk(bulk)));
         }
         _ => {
             *rest = behind;
@@ -220,7 +252,7 @@ mod tests {
             assert_eq!(read(&bytes[..cut]), Ok(None), "cut at {cut}");
         }
         let value = Value::Array(vec![
-            Value::Bulk(b"ab\r\nc".to_vec()),
+            Value::bulk(b"ab\r\nc"),
             Value::Int(-7),
             Value::Array(vec![Value::Nil]),
             Value::Status("OK".into()),
@@ -237,7 +269,7 @@ mod tests {
         for cut in [bytes.len() - 1, FEW_PIECES + 1, FEW_PIECES, FEW_PIECES - 1, 7] {
             assert_eq!(read(&bytes[..cut]), Ok(None), "cut at {cut}");
         }
-        let value = Value::Array(vec![Value::Bulk(b"abc".to_vec()); items]);
+        let value = Value::Array(vec![Value::bulk(b"abc"); items]);
         assert_eq!(read(&bytes), Ok(Some((value, bytes.len()))));
     }
 

@@ -128,21 +128,16 @@ impl Sentinels {
 /// The answer's host and port.
 fn address(reply: &Value) -> Option<(String, u16)> {
     let Value::Array(parts) = reply else { return None };
-    let [Value::Bulk(host), Value::Bulk(port)] = parts.as_slice() else { return None };
-    let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).ok();
-    Some((text(host)?, text(port)?.parse().ok()?))
+    let [Value::Text(host), Value::Text(port)] = parts.as_slice() else { return None };
+    Some((host.to_string(), port.parse().ok()?))
 }
 
 /// What the answer's configuration is called, where it says so.
 fn epoch(reply: &Value) -> Option<u64> {
     let Value::Array(parts) = reply else { return None };
-    let text = |part: &Value| match part {
-        Value::Bulk(bytes) => String::from_utf8(bytes.clone()).ok(),
-        _ => None,
-    };
-    let mut pairs =
-        parts.chunks_exact(2).map(|pair| (pair.first().and_then(text), pair.get(1).and_then(text)));
-    pairs.find(|(name, _)| name.as_deref() == Some("config-epoch"))?.1?.parse().ok()
+    let mut pairs = parts.chunks_exact(2);
+    let pair = pairs.find(|pair| pair.first().and_then(Value::as_text) == Some("config-epoch"))?;
+    pair.get(1)?.as_text()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -160,7 +155,7 @@ mod tests {
     }
 
     fn texts(parts: &[&str]) -> Value {
-        Value::Array(parts.iter().map(|part| Value::Bulk((*part).into())).collect())
+        Value::Array(parts.iter().map(|part| Value::Text((*part).into())).collect())
     }
 
     fn master(host: &str, port: &str) -> [Value; 2] {

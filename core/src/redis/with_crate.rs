@@ -58,7 +58,7 @@ impl Link for WithCrate {
                 Err(_) => Err(Error::timeout(effect)),
             }
         });
-        Box::pin(async move {
+        Replies::later(async move {
             task.await.unwrap_or_else(|_| Err(Error::internal("a call of the redis crate broke off")))
         })
     }
@@ -98,8 +98,7 @@ fn pipeline_of(requests: &Requests) -> Result<Pipeline> {
         let Value::Array(parts) = request else { return Err(broken()) };
         let mut command = Cmd::new();
         for part in parts {
-            let Value::Bulk(part) = part else { return Err(broken()) };
-            command.arg(part);
+            command.arg(part.as_bytes().ok_or_else(broken)?);
         }
         pipeline.add_command(command);
     }
@@ -109,7 +108,7 @@ fn pipeline_of(requests: &Requests) -> Result<Pipeline> {
 fn value(value: ::redis::Value) -> Value {
     match value {
         ::redis::Value::Int(number) => Value::Int(number),
-        ::redis::Value::BulkString(bytes) => Value::Bulk(bytes),
+        ::redis::Value::BulkString(bytes) => Value::bulk(&bytes),
         ::redis::Value::Array(items) => Value::Array(items.into_iter().map(self::value).collect()),
         ::redis::Value::SimpleString(text) => Value::Status(text.into()),
         ::redis::Value::Okay => Value::Status("OK".into()),

@@ -124,8 +124,8 @@ impl Stores {
     pub(super) async fn whereabouts(&self, call: Call, tree: Tree, number: u32) -> Result<Whereabouts> {
         let field = chain_field(number);
         let queries = vec![
-            Query::Record { key: tree_key(tree), fields: vec![field.clone(), SESSION.into()] },
-            Query::Record { key: archive_key(tree), fields: vec![field, steps_field(number)] },
+            Query::record(tree_key(tree), [field.clone(), SESSION.into()]),
+            Query::record(archive_key(tree), [field, steps_field(number)]),
         ];
         let mut replies = self.ask(tree.partition(), call, queries).await?.into_iter();
         let (here, there) = (record(replies.next())?.texts, record(replies.next())?.texts);
@@ -260,7 +260,7 @@ impl Stores {
 
     /// Deletes what a session that is gone has left archived.
     pub(super) async fn delete_archive(&self, call: Call, tree: Tree) -> Result<()> {
-        let owner = Query::Record { key: archive_key(tree), fields: vec![OWNER.into()] };
+        let owner = Query::record(archive_key(tree), [OWNER.into()]);
         let replies = self.ask(tree.partition(), call, vec![owner]).await?;
         let Some(user) = record(replies.into_iter().next())?.texts.into_iter().next().flatten() else {
             return Ok(());

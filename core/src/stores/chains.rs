@@ -9,7 +9,7 @@ use super::record::{Aside, Body, Record, Stored};
 use super::rollup::{State, chain_event, is_terminal};
 use super::sessions::session_in;
 use super::settle::{ATTEMPTS, Look, Plan, View, too_fast};
-use super::told::{Seen, public, push_public, push_version};
+use super::told::{Seen, if_there, public, push_public, push_version};
 use super::tree::{CHAINS, SESSION, chain_field, chain_key_field, chain_number, step_field, tree_key};
 use super::{Call, Stores, chain_id, no_transition, session_id};
 use crate::clock::Timestamp;
@@ -123,7 +123,7 @@ impl Stores {
             .await?;
         match settled.value {
             Ok((number, stored)) => Ok(stored.answer(Id::Chain(tree, number), Until::Never)),
-            Err(earlier) => match self.get_chain(call, &earlier, None).await? {
+            Err(earlier) => match if_there(self.get_chain(call, &earlier, None).await?) {
                 Some(chain) => Ok(chain),
                 None => self.recreate_chain(call, tree, &look, data, rollup).await,
             },

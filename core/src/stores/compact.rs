@@ -60,8 +60,8 @@ impl Stores {
     async fn compact_some(&self, call: Call, chains: &[(Tree, u32)], read: &mut usize) -> Result<u64> {
         let look = |(tree, chain): &(Tree, u32)| {
             let fields = vec![chain_field(*chain), steps_field(*chain)];
-            let query = Query::Record { key: archive_key(*tree), fields };
-            self.backend.run(Txn::read(tree.partition(), call.deadline, vec![query]))
+            let query = Query::record(archive_key(*tree), fields);
+            self.backend.run(Txn::read(tree.partition(), call.deadline, [query]))
         };
         // All are asked before the first answer is awaited, and so are the writes.
         let looks: Vec<_> = chains.iter().map(look).collect();

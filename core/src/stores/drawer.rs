@@ -147,7 +147,7 @@ impl Stores {
         drawer: &Drawer,
         names: Vec<Name>,
     ) -> Result<Vec<Option<Found>>> {
-        let query = Query::Record { key: drawer.texts.clone(), fields: names.clone() };
+        let query = Query::record(drawer.texts.clone(), names.iter().cloned());
         let replies = self.ask(drawer.partition, call, vec![query]).await?;
         let Some(Reply::Record(fields)) = replies.into_iter().next() else {
             return Err(Error::internal("a question for texts was answered by something else"));

@@ -184,7 +184,7 @@ impl Stores {
     }
 
     pub(super) async fn user_of(&self, call: Call, tree: Tree) -> Result<String> {
-        let query = Query::Record { key: tree_key(tree), fields: vec![SESSION.into()] };
+        let query = Query::record(tree_key(tree), [SESSION.into()]);
         let replies = self.ask(tree.partition(), call, vec![query]).await?;
         let id = Id::Session(tree).to_string();
         let text = record(replies.into_iter().next())?.texts.into_iter().next().flatten();

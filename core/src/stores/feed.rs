@@ -185,7 +185,7 @@ impl Stores {
         let key = tree_key(place.tree);
         let mut queries = vec![Query::Log { key: key.clone(), after: place.at, limit }];
         if place.user.is_none() {
-            queries.push(Query::Record { key, fields: vec![SESSION.into()] });
+            queries.push(Query::record(key, [SESSION.into()]));
         }
         let mut replies = self.ask(place.tree.partition(), call, queries).await?.into_iter();
         let log = match replies.next() {

@@ -114,7 +114,7 @@ impl Stores {
         query: impl Fn(&Partition) -> Query,
     ) -> Result<Vec<Vec<crate::txn::Entry>>> {
         let run = |partition: &Partition| {
-            self.backend.run(Txn::read(*partition, call.deadline, vec![query(partition)]))
+            self.backend.run(Txn::read(*partition, call.deadline, [query(partition)]))
         };
         let runs: Vec<_> = partitions.iter().map(run).collect();
         let mut answers = Vec::with_capacity(runs.len());

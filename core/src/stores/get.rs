@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::archive::archived_steps;
 use super::record::{Head, Record, Stored};
-use super::told::{Seen, Tag, UNCHANGED, fingerprint, tagged};
+use super::told::{NOTHING, Seen, Tag, UNCHANGED, fingerprint, tagged};
 use super::tree::{SESSION, archive_key, chain_field, step_field, steps_field, tree_key};
 use super::{Call, Stores, chain_id, session_id, settle, step_id};
 use crate::error::Result;
@@ -14,25 +14,29 @@ use crate::key::Name;
 use crate::provenance::{self, Provenance};
 use crate::run::{Run, poll_now};
 use crate::schema::{Chain, Session, Step};
-use crate::txn::{Bundle, Outcome, Query, Txn, Until};
+use crate::txn::{Bundle, Few, Outcome, Query, Txn, Until};
 
 /// A record's text, or that there is none.
 type Found = Result<Option<String>>;
 
+fn told(found: Found) -> Result<String> {
+    found.map(|text| text.unwrap_or_else(|| NOTHING.to_owned()))
+}
+
 impl Stores {
-    /// The session, or `None`; only that it is unchanged to a caller that holds the one of the tag `known`.
+    /// The session, or `null`; only that it is unchanged to a caller that holds the one of the tag `known`.
     /// *Round trips*: one.
     ///
     /// *Errors*: `STORAGE_INVALID` for what is no session's id, `STORAGE_CORRUPT` when it can't be read.
-    pub fn get_session(self: &Arc<Self>, call: Call, id: &str, known: Option<&str>) -> Run<Found> {
+    pub fn get_session(self: &Arc<Self>, call: Call, id: &str, known: Option<&str>) -> Run<Result<String>> {
         match session_id(id) {
             Ok(tree) => self.get::<Session>(call, Id::Session(tree), SESSION.into(), known, None),
             Err(error) => Run::now(Err(error)),
         }
     }
 
-    /// The chain, or `None`; otherwise as [`Stores::get_session`]. *Round trips*: one; two for what is archived or not there.
-    pub fn get_chain(self: &Arc<Self>, call: Call, id: &str, known: Option<&str>) -> Run<Found> {
+    /// The chain, or `null`; otherwise as [`Stores::get_session`]. *Round trips*: one; two for what is archived or not there.
+    pub fn get_chain(self: &Arc<Self>, call: Call, id: &str, known: Option<&str>) -> Run<Result<String>> {
         match chain_id(id) {
             Ok((tree, chain)) => {
                 let field = chain_field(chain);
@@ -42,8 +46,8 @@ impl Stores {
         }
     }
 
-    /// The step, or `None`; otherwise as [`Stores::get_chain`]. An archived one brings its chain's other steps to this process.
-    pub fn get_step(self: &Arc<Self>, call: Call, id: &str, known: Option<&str>) -> Run<Found> {
+    /// The step, or `null`; otherwise as [`Stores::get_chain`]. An archived one brings its chain's other steps to this process.
+    pub fn get_step(self: &Arc<Self>, call: Call, id: &str, known: Option<&str>) -> Run<Result<String>> {
         match step_id(id) {
             Ok((tree, chain, step)) => {
                 let (field, archived) = (step_field(chain, step), Some(steps_field(chain)));
@@ -61,9 +65,9 @@ impl Stores {
         field: Name,
         known: Option<&str>,
         archived: Option<Name>,
-    ) -> Run<Found> {
-        let query = Query::Record { key: tree_key(id.tree()), fields: vec![field.clone()] };
-        let txn = Txn::read(id.tree().partition(), call.deadline, vec![query]);
+    ) -> Run<Result<String>> {
+        let query = Query::record(tree_key(id.tree()), [field.clone()]);
+        let txn = Txn::read(id.tree().partition(), call.deadline, [query]);
         let (stores, known) = (Arc::clone(self), known.map(Tag::told));
         let first = move |stores: &Self, outcome: Result<Outcome>, field: &Name, known: Option<&Tag>| {
             match outcome? {
@@ -77,15 +81,17 @@ impl Stores {
         };
         let rest = move |found: Found, stores: Arc<Self>, field: Name, known: Option<Tag>| async move {
             match (found, archived) {
-                (Ok(None), Some(place)) => stores.get_anywhere::<R>(call, id, &field, &place, known).await,
-                (found, _) => found,
+                (Ok(None), Some(place)) => {
+                    told(stores.get_anywhere::<R>(call, id, &field, &place, known).await)
+                }
+                (found, _) => told(found),
             }
         };
         match self.backend.run(txn) {
             Run::Ready(ready) => {
                 let found = first(&stores, ready.into_inner(), &field, known.as_ref());
                 if !matches!(found, Ok(None)) {
-                    return Run::now(found);
+                    return Run::now(told(found));
                 }
                 let looked = poll_now(pin!(rest(found, stores, field, known)));
                 Run::now(looked.unwrap_or_else(|| Err(crate::error::Error::internal("memory had to wait"))))
@@ -106,11 +112,11 @@ impl Stores {
         place: &Name,
         known: Option<Tag>,
     ) -> Found {
-        let one = |key, field: &Name| Query::Record { key, fields: vec![field.clone()] };
+        let one = |key, field: &Name| Query::record(key, [field.clone()]);
         let queries = vec![one(tree_key(id.tree()), field), one(archive_key(id.tree()), place)];
         let mut replies = self.ask(id.tree().partition(), call, queries).await?.into_iter();
         let (tree, archive) = (settle::record(replies.next())?, settle::record(replies.next())?);
-        let text = |texts: Vec<Option<Arc<str>>>| texts.into_iter().next().flatten();
+        let text = |texts: Few<Option<Arc<str>>>| texts.into_iter().next().flatten();
         if let Some(text) = text(tree.texts) {
             return self.found::<R>(id, field, Some(text), tree.until, known.as_ref());
         }

@@ -92,7 +92,7 @@ impl Stores {
             let asked: Vec<_> = partitions
                 .map(|partition| {
                     let query = due(due_key(), now, DUE_AT_ONCE);
-                    (partition, self.backend.run(Txn::read(partition, call.deadline, vec![query])))
+                    (partition, self.backend.run(Txn::read(partition, call.deadline, [query])))
                 })
                 .collect();
             for (partition, run) in asked {
@@ -168,7 +168,7 @@ impl Stores {
             return Ok(Vec::new());
         }
         let queries = due.iter().flat_map(|Due { tree, user, .. }| {
-            let record = |key: Key, field: Name| Query::Record { key, fields: vec![field] };
+            let record = |key: Key, field: Name| Query::record(key, [field]);
             [
                 record(tree_key(*tree), SESSION.into()),
                 record(archive_key(*tree), OWNER.into()),
@@ -244,7 +244,7 @@ impl Stores {
             DueKind::Archive => (archive_key(due.tree), OWNER),
         };
         for _ in 0..LOOKS {
-            let record = Query::Record { key: key.clone(), fields: vec![field.into()] };
+            let record = Query::record(key.clone(), [field.into()]);
             let lowest = Query::Due { key: below.clone(), by: u64::MAX, limit: 1 };
             let mut replies = self.ask(due.tree.partition(), call, vec![record, lowest]).await?.into_iter();
             let (until, lowest) = (super::settle::record(replies.next())?.until, scored(replies.next())?);

@@ -13,7 +13,7 @@ use super::{Call, Stores, chain_id, session_id};
 use crate::error::{Code, Error, Result};
 use crate::id::{Id, Tree};
 use crate::schema::{Chain, Shown};
-use crate::txn::Query;
+use crate::txn::{Few, Query};
 
 /// Records asked for in one round trip.
 pub(super) const PAGE: usize = 500;
@@ -195,7 +195,7 @@ impl Stores {
         tree: Tree,
         chain: u32,
         steps: &[(u32, Text)],
-    ) -> Result<Vec<Text>> {
+    ) -> Result<Few<Text>> {
         if steps.iter().all(|(_, text)| text.is_some()) {
             return Ok(steps.iter().map(|(_, text)| text.clone()).collect());
         }

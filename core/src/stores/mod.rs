@@ -80,7 +80,7 @@ use crate::key::Partition;
 use crate::near::Near;
 use crate::schema::{Guards, Issue, Issues, Limits, PathItem};
 use crate::timer::Timers;
-use crate::txn::{Outcome, Query, Reply, Txn};
+use crate::txn::{Few, Outcome, Query, Reply, Txn};
 
 use bases::Bases;
 use sweeper::Sweeper;
@@ -159,7 +159,7 @@ impl Stores {
     }
 
     /// Questions that nothing depends on: read-only, one round trip.
-    async fn ask(&self, partition: Partition, call: Call, queries: Vec<Query>) -> Result<Vec<Reply>> {
+    async fn ask(&self, partition: Partition, call: Call, queries: Vec<Query>) -> Result<Few<Reply>> {
         match self.backend.run(Txn::read(partition, call.deadline, queries)).await? {
             Outcome::Committed(replies) => Ok(replies),
             Outcome::Refused(..) => Err(Error::internal("a question without a check was refused")),

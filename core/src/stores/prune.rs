@@ -194,7 +194,7 @@ impl Stores {
 
     /// Whether a chain of the session is not at its end. What is archived is.
     async fn runs(&self, call: Call, tree: Tree) -> Result<bool> {
-        let query = Query::Record { key: tree_key(tree), fields: vec![SESSION.into(), CHAINS.into()] };
+        let query = Query::record(tree_key(tree), [SESSION.into(), CHAINS.into()]);
         let texts = record(self.ask(tree.partition(), call, vec![query]).await?.into_iter().next())?.texts;
         let latest = texts.get(1).cloned().flatten().unwrap_or_default();
         let Some(Id::Chain(_, latest)) = Id::parse(&format!("chn_{tree}{latest}")) else { return Ok(false) };

@@ -6,7 +6,7 @@ use super::event_text::Happened;
 use super::record::{Aside, Body, Record, Stored};
 use super::rollup::{State, session_event};
 use super::settle::{Look, Plan, View};
-use super::told::{Seen, public, push_number, push_public, push_version};
+use super::told::{Seen, if_there, public, push_number, push_public, push_version};
 use super::tree::{
     DueKind, SESSION, archive_key, below_key, due_key, due_member, key_field, key_of_field, keys_key, letter,
     session_member, sessions_key, tree_key, user_partition,
@@ -111,8 +111,7 @@ impl Stores {
                 Outcome::Refused(_, seen) => {
                     let fields = super::settle::record(seen.into_iter().next())?;
                     let Some(id) = fields.texts.into_iter().next().flatten() else { continue };
-                    let earlier = self.get_session(call, &id, None).await?;
-                    if let Some(earlier) = earlier {
+                    if let Some(earlier) = if_there(self.get_session(call, &id, None).await?) {
                         return Ok(earlier);
                     }
                     // That session is gone: its key is free again, unless somebody else takes it first.
@@ -174,7 +173,7 @@ impl Stores {
     /// The key must be free, or still stand for the session that was found to be gone.
     fn claim(&self, txn: &mut Txn, user: &str, key: &str, taken: Option<&Arc<str>>) {
         let (at, field) = (keys_key(user), key_field(key));
-        txn.witness = vec![Query::Record { key: at.clone(), fields: vec![field.clone()] }];
+        txn.witness = [Query::record(at.clone(), [field.clone()])].into();
         txn.checks = vec![match taken {
             None => Check::Absent { key: at, field },
             Some(id) => {

@@ -8,7 +8,7 @@ use super::{Call, Stores};
 use crate::error::{Code, Error, Result};
 use crate::id::Tree;
 use crate::key::Name;
-use crate::txn::{Effect, Fields, Outcome, Query, Reply, Txn, Until};
+use crate::txn::{Effect, Few, Fields, Outcome, Query, Reply, Txn, Until};
 
 /// How often a write is planned anew because another one was faster, before it gives up. Of n writers of
 /// one record one wins each round, so this is also how many may collide again and again.
@@ -17,7 +17,7 @@ pub(super) const ATTEMPTS: u32 = 256;
 /// A tree's fields as a plan sees them.
 #[derive(Debug, Clone)]
 pub(super) struct View {
-    texts: Vec<Text>,
+    texts: Few<Text>,
     until: Until,
     /// Read for this call, not remembered: an answer other than a write may stand on it.
     fresh: bool,
@@ -66,7 +66,7 @@ impl Look {
         Self { tree, fields, hoped_absent: None }
     }
 
-    fn all(&self) -> Vec<Name> {
+    fn all(&self) -> Few<Name> {
         self.fields.iter().chain(&self.hoped_absent).cloned().collect()
     }
 
@@ -76,7 +76,7 @@ impl Look {
 
     fn remembered(&self, bases: &Bases) -> Option<View> {
         let known = self.fields.iter().map(|field| bases.get(self.tree, field));
-        let mut texts = known.collect::<Option<Vec<_>>>()?;
+        let mut texts = known.collect::<Option<Few<_>>>()?;
         texts.extend(self.hoped_absent.iter().map(|field| bases.get(self.tree, field).flatten()));
         Some(View { texts, until: Until::Never, fresh: false })
     }

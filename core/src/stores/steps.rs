@@ -9,7 +9,7 @@ use super::record::{Aside, Body, Lease, Record, Stored};
 use super::rollup::{is_terminal, roll_up, step_event};
 use super::settle::{ATTEMPTS, Look, Plan, View, too_fast};
 use super::step_update::{StepTerms, check_waits_for, updated};
-use super::told::{Seen, public, push_number, push_public, push_version};
+use super::told::{Seen, if_there, public, push_number, push_public, push_version};
 use super::tree::{below_key, chain_field, step_field, step_key_field, tree_key};
 use super::{Call, Stores, chain_id, step_id};
 use crate::clock::Timestamp;
@@ -106,7 +106,7 @@ impl Stores {
                 Made::Now(number, stored) => {
                     return Ok(stored.answer(Id::Step(tree, chain, number), Until::Never));
                 }
-                Made::Before(earlier) => match self.get_step(call, &earlier, None).await? {
+                Made::Before(earlier) => match if_there(self.get_step(call, &earlier, None).await?) {
                     Some(step) => return Ok(step),
                     None => self.release_key(call, tree, &look).await?,
                 },

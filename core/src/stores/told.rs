@@ -136,5 +136,13 @@ pub(super) fn tagged<R: Record>(tag: &Tag, seen: &Seen<'_>) -> String {
     out
 }
 
+/// The answer for a record that is not there.
+pub(super) const NOTHING: &str = "null";
+
+/// A record's answer, unless it says that there is none.
+pub(super) fn if_there(answer: String) -> Option<String> {
+    (answer != NOTHING).then_some(answer)
+}
+
 /// The answer for a record that the caller holds already.
 pub const UNCHANGED: &str = "=";

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStrBuilder;
+
 use super::record::SCHEMA_VERSION;
 use crate::clock::Timestamp;
 use crate::id::{Tree, base32, read_base32};
@@ -33,6 +35,13 @@ pub(super) const CHAINS: &str = "n";
 /// Characters of a number in a field's name.
 const WIDTH: usize = 5;
 
+/// A name of several parts.
+fn joined(parts: &[&str]) -> Name {
+    let mut name = SmolStrBuilder::new();
+    parts.iter().for_each(|part| name.push_str(part));
+    name.finish()
+}
+
 pub(super) fn tree_key(tree: Tree) -> Key {
     Key::new(TREE, tree.as_str())
 }
@@ -61,7 +70,7 @@ pub(super) fn archive_key(tree: Tree) -> Key {
 
 /// Of an archive: the steps of a chain, as a bundle. The chain itself is the bundle in its usual field.
 pub(super) fn steps_field(chain: u32) -> Name {
-    smol_str::format_smolstr!("p{}", base32(u64::from(chain), WIDTH))
+    joined(&["p", &chain_number(chain)])
 }
 
 /// The chain that an archive's field is of, if it is the chain itself.
@@ -88,11 +97,11 @@ pub(super) fn keys_key(user: &str) -> Key {
 }
 
 pub(super) fn key_field(key: &str) -> Name {
-    smol_str::format_smolstr!("i{key}")
+    joined(&["i", key])
 }
 
 pub(super) fn key_of_field(tree: Tree) -> Name {
-    smol_str::format_smolstr!("t{tree}")
+    joined(&["t", tree.as_str()])
 }
 
 /// What is due in a partition.
@@ -112,7 +121,7 @@ pub(super) enum DueKind {
 /// A tree and its user, as what is due knows them.
 pub(super) fn due_member(kind: DueKind, tree: Tree, user: &str) -> Name {
     let letter = if kind == DueKind::Session { 's' } else { ARCHIVED };
-    smol_str::format_smolstr!("{letter}{tree}{user}")
+    joined(&[letter.encode_utf8(&mut [0; 4]), tree.as_str(), user])
 }
 
 /// The kind, the tree and the user of what is due.
@@ -138,7 +147,7 @@ pub(super) fn letter(state: SessionState) -> char {
 
 /// A session among those of its user.
 pub(super) fn session_member(letter: char, tree: Tree) -> Name {
-    smol_str::format_smolstr!("{letter}{tree}")
+    joined(&[letter.encode_utf8(&mut [0; 4]), tree.as_str()])
 }
 
 pub(super) fn member_tree(member: &str) -> Option<Tree> {
@@ -150,11 +159,11 @@ pub(super) fn user_partition(user: &str) -> Partition {
 }
 
 pub(super) fn chain_field(chain: u32) -> Name {
-    smol_str::format_smolstr!("c{}", base32(u64::from(chain), WIDTH))
+    joined(&["c", &chain_number(chain)])
 }
 
 pub(super) fn step_field(chain: u32, step: u32) -> Name {
-    smol_str::format_smolstr!("p{}{}", base32(u64::from(chain), WIDTH), base32(u64::from(step), WIDTH))
+    joined(&["p", &chain_number(chain), &chain_number(step)])
 }
 
 pub(super) fn chain_number(number: u32) -> String {
@@ -163,12 +172,12 @@ pub(super) fn chain_number(number: u32) -> String {
 
 /// The field that remembers a chain's idempotency key in its session.
 pub(super) fn chain_key_field(key: &str) -> Name {
-    smol_str::format_smolstr!("kc{key}")
+    joined(&["kc", key])
 }
 
 /// The field that remembers a step's idempotency key in its chain.
 pub(super) fn step_key_field(chain: u32, key: &str) -> Name {
-    smol_str::format_smolstr!("kp{}{key}", base32(u64::from(chain), WIDTH))
+    joined(&["kp", &chain_number(chain), key])
 }
 
 /// How long things are kept.

@@ -154,7 +154,7 @@ impl Stores {
         if trees.is_empty() {
             return Ok(Vec::new());
         }
-        let query = |tree: &Tree| Query::Record { key: tree_key(*tree), fields: vec![SESSION.into()] };
+        let query = |tree: &Tree| Query::record(tree_key(*tree), [SESSION.into()]);
         let replies = self.ask(partition, call, trees.iter().map(query).collect()).await?;
         replies.into_iter().map(|reply| record(Some(reply))).collect()
     }

@@ -16,7 +16,7 @@ use crate::error::{Code, Error, Result};
 use crate::id::{Id, Tree};
 use crate::key::Name;
 use crate::schema::{Chain, Session, Step};
-use crate::txn::{Bundle, Query, Reply, Until};
+use crate::txn::{Bundle, Few, Query, Reply, Until};
 
 /// How often the tree may outgrow what is asked of it.
 const ATTEMPTS: u32 = 32;
@@ -117,10 +117,10 @@ impl Stores {
     async fn look_at_tree(&self, call: Call, tree: Tree, asked: &Extent) -> Result<Seen> {
         let (key, names) = (tree_key(tree), asked.fields());
         let log = Query::Log { key: key.clone(), after: 0, limit: 0 };
-        let mut queries = vec![log, Query::Record { key, fields: names.clone() }];
+        let mut queries = vec![log, Query::record(key, names.iter().cloned())];
         let archived = asked.archive_fields();
         if !archived.is_empty() {
-            queries.push(Query::Record { key: archive_key(tree), fields: archived.clone() });
+            queries.push(Query::record(archive_key(tree), archived.iter().cloned()));
         }
         let mut replies = self.ask(tree.partition(), call, queries).await?.into_iter();
         let last = match replies.next() {
@@ -128,10 +128,10 @@ impl Stores {
             _ => return Err(Error::internal("a question for a log was answered by something else")),
         };
         let fields = record(replies.next())?;
-        let named = |names: Vec<Name>, texts: Vec<Option<Arc<str>>>| {
+        let named = |names: Vec<Name>, texts: Few<Option<Arc<str>>>| {
             names.into_iter().zip(texts).filter_map(|(name, text)| Some((name, text?))).collect()
         };
-        let archive = if archived.is_empty() { Vec::new() } else { record(replies.next())?.texts };
+        let archive = if archived.is_empty() { Few::new() } else { record(replies.next())?.texts };
         let (texts, archive) = (named(names, fields.texts), named(archived, archive));
         Ok(Seen { tree, texts, archive, until: fields.until, last })
     }

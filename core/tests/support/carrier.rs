@@ -71,7 +71,7 @@ fn turn(net: &Net, sockets: &mut BTreeMap<u32, TcpStream>) {
         let mut bytes = vec![0; 65_536];
         match socket.read(&mut bytes) {
             Ok(0) => lost.push(*number),
-            Ok(len) => net.feed(*number, &bytes[..len]),
+            Ok(len) => _ = net.feed(*number, &bytes[..len]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(_) => lost.push(*number),
         }

@@ -15,7 +15,7 @@ use super::overlay::Place;
 use crate::command::{Command, Data, Line};
 use crate::error::Result;
 use crate::run::Run;
-use crate::txn::{Effect, Fate, Reply, Txn};
+use crate::txn::{Effect, Fate, Few, Reply, Txn};
 
 /// Effects of one transaction at the most, and bytes of their texts, about.
 const EFFECTS: usize = 512;
@@ -71,7 +71,7 @@ pub(super) fn led(entries: &mut VecDeque<Entry>, at: usize, mut txn: Txn, held: 
 pub(super) fn answered(
     entries: &mut VecDeque<Entry>,
     at: usize,
-    replies: Vec<Reply>,
+    replies: Few<Reply>,
     conflict: impl Fn(&Txn, &'static str) -> Run<Result<()>>,
 ) {
     let Some(first) = entries.get(at).map(|entry| entry.txn.clone()) else { return };

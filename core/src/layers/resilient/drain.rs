@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::error::{Code, Error, Result};
 use crate::key::Key;
 use crate::run::{Run, poll_now};
-use crate::txn::{Outcome, Reply, Txn};
+use crate::txn::{Few, Outcome, Reply, Txn};
 
 /// Kept writes that are on their way at the same time: some 3 ms of the server's time.
 const WINDOW: usize = 128;
@@ -114,7 +114,7 @@ impl Core {
     }
 
     /// What came of a write that was sent, or of its conflict. Gives what a write that no log remembers was answered.
-    fn hear(&self, entry: &mut Entry, now: Timestamp, round: &mut Round) -> Option<Vec<Reply>> {
+    fn hear(&self, entry: &mut Entry, now: Timestamp, round: &mut Round) -> Option<Few<Reply>> {
         let mut answer = None;
         let result = match &mut entry.stage {
             Stage::Flying(run) => poll(run),

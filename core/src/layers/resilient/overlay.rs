@@ -9,7 +9,7 @@ use crate::command::{Command, Data};
 use crate::key::{Key, Name, Partition};
 use crate::near::{Known, Near};
 use crate::provenance::Provenance;
-use crate::txn::{Check, Effect, Fields, Log, Outcome, Query, Reply, Txn, Until};
+use crate::txn::{Check, Effect, Few, Fields, Log, Outcome, Query, Reply, Txn, Until};
 
 /// Positions that are given to entries of a log whose end is not known here: far behind all real ones, and given anew
 /// when the entry is appended. Half of the 40 bits that a position has.
@@ -151,7 +151,7 @@ impl Overlay {
             }
             let asked = if refused.is_some() { &[][..] } else { &txn.effects };
             let commands = asked.iter().map(|effect| self.deleted(txn.partition, effect));
-            let Some(mut replies) = commands.collect::<Option<Vec<_>>>() else { return Said::Unknown };
+            let Some(mut replies) = commands.collect::<Option<Few<_>>>() else { return Said::Unknown };
             if !replies.is_empty() {
                 grounds.add(Provenance::Pending);
             }
@@ -217,7 +217,7 @@ impl Overlay {
         match query {
             Query::Record { key, fields } => {
                 let mut until = self.records.get(&(partition, key.clone())).and_then(|held| held.until);
-                let mut texts = Vec::with_capacity(fields.len());
+                let mut texts = Few::with_capacity(fields.len());
                 for field in fields {
                     if let Some(text) = self.field(partition, key, field) {
                         grounds.add(Provenance::Pending);
@@ -251,7 +251,7 @@ impl Overlay {
 
     /// Applies a write that is kept, and gives the replies of its effects.
     pub fn apply(&mut self, txn: &Txn, now: Timestamp) -> Outcome {
-        let mut replies = Vec::new();
+        let mut replies = Few::new();
         self.hold(txn);
         for effect in &txn.effects {
             match effect {

@@ -63,8 +63,8 @@ impl Core {
         let (permit, _) = self.gate.probe(now);
         if permit.is_some() || probe.unreachable {
             let deadline = now.plus_ms(self.policy.attempt_ms);
-            let query = Query::Record { key: Key::new(NOTHING, "probe"), fields: vec!["x".into()] };
-            let run = self.inner.run(Txn::read(Partition::from_number(0), deadline, vec![query]));
+            let query = Query::record(Key::new(NOTHING, "probe"), ["x".into()]);
+            let run = self.inner.run(Txn::read(Partition::from_number(0), deadline, [query]));
             probe.flying = Some((permit, run));
         }
     }

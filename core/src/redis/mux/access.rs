@@ -104,7 +104,7 @@ impl Access {
     pub(super) fn is_no_master(&self, answer: &Value) -> bool {
         match answer {
             Value::Array(items) if matches!(self.role, Role::Master(_)) => {
-                items.first() != Some(&Value::Bulk(b"master".to_vec()))
+                items.first().and_then(Value::as_text) != Some("master")
             }
             _ => false,
         }

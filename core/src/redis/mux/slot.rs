@@ -7,11 +7,11 @@ use std::task::{Context, Poll, Waker};
 
 use crate::clock::Timestamp;
 use crate::error::{Effect, Error, Result};
-use crate::redis::resp::Value;
+use crate::redis::resp::{Value, Values};
 
 /// One call's replies.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub struct Slot {
     state: Mutex<State>,
     writes: bool,
     deadline: Timestamp,
@@ -20,8 +20,8 @@ pub(super) struct Slot {
 #[derive(Debug)]
 struct State {
     missing: usize,
-    replies: Vec<Value>,
-    settled: Option<Result<Vec<Value>>>,
+    replies: Values,
+    settled: Option<Result<Values>>,
     is_settled: bool,
     sent: bool,
     abandoned: bool,
@@ -32,7 +32,7 @@ impl Slot {
     pub fn new(replies: usize, writes: bool, deadline: Timestamp) -> Self {
         let state = State {
             missing: replies,
-            replies: Vec::with_capacity(1),
+            replies: Values::new(),
             settled: None,
             is_settled: false,
             sent: false,
@@ -80,7 +80,7 @@ impl Slot {
     }
 
     /// Settles it, if nothing else has.
-    pub fn settle(&self, result: Result<Vec<Value>>) {
+    pub fn settle(&self, result: Result<Values>) {
         let mut state = self.lock();
         if !state.is_settled {
             state.is_settled = true;
@@ -118,10 +118,10 @@ impl Slot {
 }
 
 /// Waits for a call's replies. Dropped, it gives the call up: what was not sent never will be.
-pub(super) struct Pending(pub Arc<Slot>);
+pub struct Pending(pub(super) Arc<Slot>);
 
 impl Future for Pending {
-    type Output = Result<Vec<Value>>;
+    type Output = Result<Values>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.0.lock();

@@ -24,10 +24,13 @@ impl Line {
         }
     }
 
-    pub fn feed(&self, bytes: &[u8]) {
+    pub fn feed(&self, bytes: &[u8]) -> usize {
         match self {
             Self::Calls(mux) => mux.feed(bytes),
-            Self::Hints(ear) => ear.feed(bytes),
+            Self::Hints(ear) => {
+                ear.feed(bytes);
+                0
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Follows the master that sentinels name: one of them is asked whenever the master is to be dialled, and now and then
 //! while it is there.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::line::Lines;
@@ -75,9 +76,9 @@ impl Master {
 }
 
 /// The answer that came; an error when none came in time.
-fn answer(asked: &mut Asked, now: Timestamp) -> Option<Result<Vec<crate::redis::resp::Value>, ()>> {
+fn answer(asked: &mut Asked, now: Timestamp) -> Option<Result<crate::redis::resp::Values, ()>> {
     let replies = asked.replies.as_mut()?;
-    let answer = match poll_now(replies.as_mut()) {
+    let answer = match poll_now(pin!(replies)) {
         Some(answer) => answer.map_err(|_| ()),
         None if asked.until <= now => Err(()),
         None => return None,

@@ -1,6 +1,7 @@
 //! A Cluster's masters: who owns a slot, a connection to each, and the map that says so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::line::{Line, Lines};
@@ -150,7 +151,7 @@ impl Nodes {
         let now = lines.clock.now();
         let mut state = self.lock();
         if let Some((place, mut replies, until)) = state.asked.take() {
-            match poll_now(replies.as_mut()) {
+            match poll_now(pin!(&mut replies)) {
                 Some(answer) => self.take_in(&mut state, lines, &place, answer.ok()),
                 None if until <= now => state.stale = true,
                 None => state.asked = Some((place, replies, until)),
@@ -194,7 +195,7 @@ impl Nodes {
         state: &mut State,
         lines: &Lines,
         asked: &Place,
-        answer: Option<Vec<crate::redis::resp::Value>>,
+        answer: Option<crate::redis::resp::Values>,
     ) {
         let map = answer.and_then(|values| values.first().and_then(|value| Map::read(value, &asked.0)));
         let Some(map) = map else {

@@ -1,11 +1,13 @@
 //! What is asked of a Cluster as a whole: of its masters one after the other, or of all of them.
 
+use smallvec::smallvec;
+
 use super::line::Lines;
 use super::nodes::Nodes;
 use crate::error::Result;
 use crate::redis::cluster::Place;
 use crate::redis::link::{Call, Replies};
-use crate::redis::resp::{self, Requests, Value};
+use crate::redis::resp::{self, Requests, Value, Values};
 
 /// More than the masters of any Cluster: a cursor of the whole is one of a master times this, and the master's place.
 const MASTERS: u128 = 1_024;
@@ -20,16 +22,16 @@ pub(super) fn ask(nodes: &Nodes, lines: &Lines, call: Call<'_>) -> Option<Replie
     if places.is_empty() {
         // Until the map is there: what is refused so comes again.
         let refusal = Value::Error("CLUSTERDOWN the masters are not known yet".to_owned());
-        return Some(Box::pin(std::future::ready(Ok(vec![refusal]))));
+        return Some(Replies::now(Ok(smallvec![refusal])));
     }
     if bytes.starts_with(b"*1") {
         let sizes = places.iter().map(|place| nodes.mux(lines, place).call(call)).collect();
-        return Some(Box::pin(sum(sizes)));
+        return Some(Replies::later(sum(sizes)));
     }
     Some(scan(nodes, lines, call, &places))
 }
 
-async fn sum(sizes: Vec<Replies>) -> Result<Vec<Value>> {
+async fn sum(sizes: Vec<Replies>) -> Result<Values> {
     let mut sum = 0i64;
     for size in sizes {
         match size.await?.pop() {
@@ -37,7 +39,7 @@ async fn sum(sizes: Vec<Replies>) -> Result<Vec<Value>> {
             other => return Ok(other.into_iter().collect()),
         }
     }
-    Ok(vec![Value::Int(sum)])
+    Ok(smallvec![Value::Int(sum)])
 }
 
 fn scan(nodes: &Nodes, lines: &Lines, call: Call<'_>, places: &[Place]) -> Replies {
@@ -45,42 +47,35 @@ fn scan(nodes: &Nodes, lines: &Lines, call: Call<'_>, places: &[Place]) -> Repli
         Ok(Some((Value::Array(parts), _))) => parts,
         _ => Vec::new(),
     };
-    let texts: Vec<&[u8]> = parts
-        .iter()
-        .map(|part| match part {
-            Value::Bulk(bytes) => bytes.as_slice(),
-            _ => &[],
-        })
-        .collect();
+    let texts: Vec<_> = parts.iter().map(|part| part.as_bytes().unwrap_or_default()).collect();
     let cursor: u128 =
         texts.get(1).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()).unwrap_or_default();
     let (at, cursor) = (cursor % MASTERS, (cursor / MASTERS).to_string());
     let place = usize::try_from(at).ok().and_then(|at| places.get(at));
     let Some(mux) = place.map(|place| nodes.mux(lines, place)) else {
-        let end = Value::Array(vec![Value::Bulk(b"0".to_vec()), Value::Array(Vec::new())]);
-        return Box::pin(std::future::ready(Ok(vec![end])));
+        let end = Value::Array(vec![Value::bulk(b"0"), Value::Array(Vec::new())]);
+        return Replies::now(Ok(smallvec![end]));
     };
     let mut requests = Requests::default();
     requests.begin(texts.len());
     for (index, text) in texts.iter().enumerate() {
         requests.part(if index == 1 { cursor.as_bytes() } else { text });
     }
-    Box::pin(page(mux.call(Call { requests: &requests, ..call }), at, places.len()))
+    Replies::later(page(mux.call(Call { requests: &requests, ..call }), at, places.len()))
 }
 
 /// A page of one master, with the cursor of the whole.
-async fn page(replies: Replies, at: u128, masters: usize) -> Result<Vec<Value>> {
+async fn page(replies: Replies, at: u128, masters: usize) -> Result<Values> {
     let mut replies = replies.await?;
     if let Some(Value::Array(parts)) = replies.last_mut()
-        && let Some(Value::Bulk(cursor)) = parts.first_mut()
+        && let Some(Value::Text(cursor)) = parts.first_mut()
     {
-        let text = std::str::from_utf8(cursor).unwrap_or_default();
-        let next = match text.parse::<u128>().unwrap_or_default() {
+        let next = match cursor.parse::<u128>().unwrap_or_default() {
             0 if at + 1 < masters as u128 => at + 1,
             0 => 0,
             more => more * MASTERS + at,
         };
-        *cursor = next.to_string().into_bytes();
+        *cursor = next.to_string().into();
     }
     Ok(replies)
 }
