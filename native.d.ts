@@ -76,8 +76,8 @@ export declare class NativeStorage {
    * an error whose message is `!` and the JSON of the storage's own error.
    */
   constructor(settings: Array<string>, tagged: boolean, variables: Array<string>)
-  /** Makes a call: the text of its answer, or a ticket. `operation` is a place in `operations()`. */
-  call(operation: number, id: string, data: string | undefined, options: string | undefined, flags: number): string | number
+  /** The number by which [`call`] knows it. */
+  get number(): number
   /** Gives a call up. */
   abandon(ticket: number): void
   /** How long a call waits unless it says otherwise, in ms. */
@@ -117,6 +117,9 @@ export declare class NativeStorage {
   close(): void
 }
 
+/** Makes a call on the storage of this number: the text of its answer, or a ticket. `operation` is a place in `operations()`. */
+export declare function call(storage: number, operation: number, id: string, data: string | undefined, options: string | undefined, flags: number): string | number
+
 /** Checks a value against a schema: `=` and its canonical JSON, or `!` and the JSON array of issues. */
 export declare function checkSchema(name: string, text: string, tagged: boolean): string
 
@@ -126,7 +129,7 @@ export interface Errand {
   place?: Place
 }
 
-/** The names of all operations; `NativeStorage.call` takes a name's place in this list. */
+/** The names of all operations; `call` takes a name's place in this list. */
 export declare function operations(): Array<string>
 
 /** Where a server listens: a host and a port, or a socket's path. */

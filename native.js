@@ -838,5 +838,6 @@ module.exports = nativeBinding
 module.exports.NativeBreaker = nativeBinding.NativeBreaker
 module.exports.NativeSql = nativeBinding.NativeSql
 module.exports.NativeStorage = nativeBinding.NativeStorage
+module.exports.call = nativeBinding.call
 module.exports.checkSchema = nativeBinding.checkSchema
 module.exports.operations = nativeBinding.operations

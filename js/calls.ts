@@ -4,7 +4,7 @@ import { encode, isPlainObject } from './encode.js'
 import { errorWith } from './errors.js'
 import type { Json } from './generated/records.js'
 import { HeldRecords } from './held.js'
-import { operations } from './native-binding.js'
+import { call, operations } from './native-binding.js'
 import { anyRecord, type FeedPage, feedPage, type Revive } from './records.js'
 import type { Carrier } from './socket.js'
 import type { CallOptions } from './types.js'
@@ -66,12 +66,13 @@ const EMPTY_PAGE: FeedPage = { items: [], marks: [], cursor: undefined, done: fa
 
 /** One storage's calls: arguments become text, texts become records and errors. */
 export class Calls {
-  readonly #native: NativeStorage
+  /** The storage's number, which is its own for as long as the carrier holds it. */
+  readonly #storage: number
   readonly #carrier: Carrier
   readonly #held = new HeldRecords()
 
   constructor(native: NativeStorage, carrier: Carrier) {
-    this.#native = native
+    this.#storage = native.number
     this.#carrier = carrier
   }
 
@@ -81,7 +82,7 @@ export class Calls {
     const { signal, text, tagged } = split(options)
     if (signal?.aborted) return Promise.reject(signal.reason)
     const held = this.#held.get(id)
-    const answer = this.#native.call(operation, id, held?.tag, text, tagged ? OPTIONS_TAGGED : 0)
+    const answer = call(this.#storage, operation, id, held?.tag, text, tagged ? OPTIONS_TAGGED : 0)
     const read: Read = (kind, value, mark) => {
       if (kind === UNCHANGED) return held?.record
       const record = reviveWith(revive, kind, value)
@@ -123,7 +124,7 @@ export class Calls {
   /** Waits for the next page of a feed, however long that takes. */
   follow(operation: number, query: unknown): Follow {
     const { text, tagged } = encode(query)
-    const answer = this.#native.call(operation, '', text, undefined, tagged ? DATA_TAGGED : 0)
+    const answer = call(this.#storage, operation, '', text, undefined, tagged ? DATA_TAGGED : 0)
     const read: Read = (_, value) => {
       const page = feedPage(value)
       if (page.items.some(isGap)) this.#carrier.tell(GAP)
@@ -167,7 +168,7 @@ export class Calls {
     if (signal?.aborted) return Promise.reject(signal.reason)
     const value = hasData ? encode(data) : undefined
     const bits = flags | (value?.tagged ? DATA_TAGGED : 0) | (tagged ? OPTIONS_TAGGED : 0)
-    const answer = this.#native.call(operation, id, value?.text, optionsText, bits)
+    const answer = call(this.#storage, operation, id, value?.text, optionsText, bits)
     const read: Read = (kind, value) => reviveWith(revive, kind, value)
     if (typeof answer === 'string') return this.#settled(answer, read, current)
     return this.#wait(answer, signal, read, current)

@@ -1,2 +1,2 @@
 // The one place that loads the platform's binary.
-export { checkSchema, NativeSql, NativeStorage, operations } from '../native.js'
+export { call, checkSchema, NativeSql, NativeStorage, operations } from '../native.js'

@@ -5,6 +5,7 @@
 
 mod batch;
 mod breakers;
+pub mod call;
 mod errand;
 mod guarded;
 mod latency;
@@ -22,7 +23,7 @@ use flowkeep_core::operation::Operation;
 use flowkeep_core::schema::{self, Input, Limits, SchemaName};
 use napi_derive::napi;
 
-/// The names of all operations; `NativeStorage.call` takes a name's place in this list.
+/// The names of all operations; `call` takes a name's place in this list.
 #[napi]
 pub fn operations() -> Vec<&'static str> {
     Operation::ALL.iter().map(|operation| operation.name()).collect()

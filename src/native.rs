@@ -1,8 +1,8 @@
 //! A storage as JavaScript holds it.
 
 use std::cell::{Cell, RefCell};
-#[cfg(feature = "test-hooks")]
-use std::panic::resume_unwind;
+use std::ops::Deref;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,30 +15,18 @@ use flowkeep_core::layer::Layer as _;
 use flowkeep_core::layers::Chaos;
 use flowkeep_core::layers::resilient::Standings;
 use flowkeep_core::memory::Memory;
-use flowkeep_core::operation::Operation;
-use flowkeep_core::provenance;
 use flowkeep_core::redis::{MAIN, Net, Output, Redis, Target};
-use flowkeep_core::run::Run;
 use flowkeep_core::schema::{Input, ResilienceOptions};
-use flowkeep_core::storage::{Parts, Request, Settings, Storage, Text};
+use flowkeep_core::storage::{Parts, Settings, Storage};
 use flowkeep_core::timer::Timers;
 use napi::bindgen_prelude::{Buffer, Either};
 use napi_derive::napi;
 
 use crate::batch::Batch;
+use crate::call::{self, Called};
 use crate::errand::Errand;
 use crate::guarded;
-use crate::tasks::{self, Tasks};
-use crate::text::{Given, Told};
-
-/// The first argument is a value in the face's form, not an id's own text.
-const ID_IS_VALUE: u32 = 1;
-/// The data is in the tagged form.
-const DATA_TAGGED: u32 = 2;
-/// The options are in the tagged form.
-const OPTIONS_TAGGED: u32 = 4;
-/// The first argument is a value in the tagged form.
-const ID_TAGGED: u32 = 8;
+use crate::text::Told;
 
 /// Typed arrays of JavaScript, written in place.
 type Tickets<'a> = &'a mut [u32];
@@ -47,14 +35,27 @@ type Room<'a> = &'a mut [u8];
 /// A storage on memory, or on Redis over a socket that JavaScript owns.
 #[napi]
 pub struct NativeStorage {
-    pub(crate) storage: Arc<Storage>,
+    called: Rc<Called>,
+    number: u32,
     net: Option<Arc<Net>>,
     tls: String,
     /// Set while an outage is simulated, where that may be.
     outage: Option<Arc<AtomicBool>>,
     timers: Arc<Timers>,
-    tasks: RefCell<Tasks>,
-    closed: Cell<bool>,
+}
+
+impl Deref for NativeStorage {
+    type Target = Called;
+
+    fn deref(&self) -> &Called {
+        &self.called
+    }
+}
+
+impl Drop for NativeStorage {
+    fn drop(&mut self) {
+        call::forget(self.number);
+    }
 }
 
 #[napi]
@@ -68,43 +69,10 @@ impl NativeStorage {
             .map_err(|error| napi::Error::from_reason(guarded::failed(None, &error)))
     }
 
-    /// Makes a call: the text of its answer, or a ticket. `operation` is a place in `operations()`.
-    #[napi(
-        ts_args_type = "operation: number, id: string, data: string | undefined, options: string | undefined, flags: number",
-        ts_return_type = "string | number"
-    )]
-    pub fn call(
-        &self,
-        operation: u32,
-        id: Given,
-        data: Given,
-        options: Given,
-        flags: u32,
-    ) -> Either<Told, u32> {
-        let known = usize::try_from(operation).ok().and_then(|place| Operation::ALL.get(place));
-        let Some(&operation) = known else {
-            return told(guarded::failed(None, &Error::internal("no such operation")));
-        };
-        if self.closed.get() {
-            return told(guarded::failed(Some(operation), &Error::closed()));
-        }
-        let text = |Given(text), flag| text.map(|text| Text { text, tagged: flags & flag != 0 });
-        let request = Request {
-            operation,
-            id: id.0.unwrap_or_default(),
-            id_is_value: flags & ID_IS_VALUE != 0,
-            id_tagged: flags & ID_TAGGED != 0,
-            data: text(data, DATA_TAGGED),
-            options: text(options, OPTIONS_TAGGED),
-        };
-        let _ = provenance::take();
-        match guarded::run(|| perform(&self.storage, request)) {
-            Run::Ready(answer) => told(tasks::text(operation, answer.into_inner())),
-            Run::Pending(answer) => match self.tasks.borrow_mut().begin(operation, answer) {
-                Ok(text) => told(text),
-                Err(ticket) => Either::B(ticket),
-            },
-        }
+    /// The number by which [`call`] knows it.
+    #[napi(getter)]
+    pub fn number(&self) -> u32 {
+        self.number
     }
 
     /// Gives a call up.
@@ -282,29 +250,6 @@ impl NativeStorage {
     }
 }
 
-fn told(text: String) -> Either<Told, u32> {
-    Either::A(Told(text))
-}
-
-#[cfg(not(feature = "test-hooks"))]
-fn perform(storage: &Arc<Storage>, request: Request) -> Run<Result<String>> {
-    storage.perform(request)
-}
-
-/// In builds for tests an id can ask for a panic, at once or behind an answer of the backend.
-/// It is one without the message and the backtrace that the panic hook prints: where all goes well, a test is silent.
-#[cfg(feature = "test-hooks")]
-fn perform(storage: &Arc<Storage>, request: Request) -> Run<Result<String>> {
-    match request.id.as_str() {
-        "test-panic" => resume_unwind(Box::new("asked to")),
-        "test-panic-later" => {
-            let id = "ses_00000000000000000000".to_owned();
-            storage.perform(Request { id, ..request }).map(|_| resume_unwind(Box::new("asked to")))
-        }
-        _ => storage.perform(request),
-    }
-}
-
 fn open(settings: &[String], tagged: bool, variables: &[String]) -> Result<NativeStorage> {
     let part = |parts: &[String], place: usize| parts.get(place).cloned().unwrap_or_default();
     let input = part(settings, 0);
@@ -355,13 +300,6 @@ fn open(settings: &[String], tagged: bool, variables: &[String]) -> Result<Nativ
     };
     let storage = Arc::new(storage);
     let tls = tls.and_then(std::result::Result::ok).unwrap_or_else(|| "{}".to_owned());
-    Ok(NativeStorage {
-        storage,
-        net,
-        tls,
-        outage,
-        timers,
-        tasks: RefCell::default(),
-        closed: Cell::new(false),
-    })
+    let called = Rc::new(Called { storage, tasks: RefCell::default(), closed: Cell::new(false) });
+    Ok(NativeStorage { number: call::keep(&called), called, net, tls, outage, timers })
 }
