@@ -168,7 +168,8 @@ export class Carrier {
     const take = (bytes: Uint8Array): void => {
       const underWay = this.#native.feed(connection, bytes)
       // One half after the other: what follows from the first is on its way, and the server at work, while the second is told.
-      this.#settle(Math.ceil(underWay / 2) || this.#count)
+      // What went as one comes as one: what follows from that may go as one again.
+      this.#settle(underWay > 1 ? Math.ceil(underWay / 2) : this.#count)
       this.#send(connection, wire)
       // What came by one connection may have something sent by another.
       if (this.#wires.size > 1) this.#soon()
