@@ -35,7 +35,7 @@ pub struct Called {
 }
 
 thread_local! {
-    /// This thread's storages, by number: to find what an object of JavaScript wraps takes as long as a tenth of a read.
+    /// This thread's storages, by number: to find what an object of JavaScript wraps was 6 % of a read.
     static STORAGES: RefCell<Vec<Option<Rc<Called>>>> = RefCell::default();
 }
 
