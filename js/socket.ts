@@ -138,6 +138,7 @@ export class Carrier {
     const needed = this.#count > 0 || (this.#resilient && this.#native.isBusy)
     this.#idleTicks = needed ? 0 : this.#idleTicks + 1
     this.#look()
+    this.#attend()
     if (this.#idleTicks > IDLE_TICKS) {
       clearInterval(this.#timer)
       this.#timer = undefined
@@ -215,10 +216,12 @@ export class Carrier {
 
   readonly #claimed = (count: number): void => {
     this.#count -= count
-    this.#attend()
   }
 
-  /** Looks at the time while calls wait, and keeps the process alive as long as one of them is to. */
+  /**
+   * Looks at the time while calls wait, and keeps the process alive as long as one of them is to, and until the next tick: who
+   * makes one call after the other would begin and end that with each.
+   */
   #attend(): void {
     const holds = this.#count > this.#idle.size
     const isNew = this.#timer === undefined && this.#count > 0
