@@ -101,3 +101,23 @@ pub fn poll_now<F: Future + ?Sized>(future: Pin<&mut F>) -> Option<F::Output> {
         Poll::Pending => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::{Note, Run, poll_now};
+
+    #[test]
+    fn everyone_who_looks_on_sees_a_result_once() {
+        for run in [Run::now(7), Run::later(async { 7 })] {
+            let seen = Arc::<AtomicU64>::default();
+            let count = Arc::clone(&seen);
+            let note: Note<u64> = Arc::new(move |result| _ = count.fetch_add(*result, Ordering::Relaxed));
+            assert_eq!(poll_now(pin!(run.noted(&note).noted(&note))), Some(7));
+            assert_eq!(seen.load(Ordering::Relaxed), 14);
+        }
+    }
+}

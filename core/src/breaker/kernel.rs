@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::key::{Key, Name, Partition, Space};
 use crate::run::Run;
-use crate::txn::{Check, Effect, Outcome, Query, Reply, Txn, Until};
+use crate::txn::{Check, Effect, Few, Outcome, Query, Reply, Txn, Until};
 
 const BREAKER: Space = Space("b");
 const NAMES: Space = Space("bn");
@@ -82,8 +82,8 @@ fn seen(id: &BreakerId, replies: &[Reply]) -> Result<Loaded> {
     Ok(Loaded { stored, now })
 }
 
-fn questions(key: &Key) -> Vec<Query> {
-    vec![Query::record(key.clone(), [STATE.into()]), Query::Now { key: key.clone() }]
+fn questions(key: &Key) -> Few<Query> {
+    Few::from_iter([Query::record(key.clone(), [STATE.into()]), Query::Now { key: key.clone() }])
 }
 
 fn history_field(entry: u64) -> Name {
@@ -214,7 +214,7 @@ async fn put(
     let (partition, key) = place(id);
     let until = life(&stored.state, stored.state.at);
     let mut txn = Txn::new(partition, deadline);
-    txn.witness = questions(&key).into();
+    txn.witness = questions(&key);
     txn.queries = [Query::Now { key: key.clone() }].into();
     let field: Name = STATE.into();
     if let Some(before) = &write.expected {

@@ -126,8 +126,7 @@ impl Map {
                 Value::Bytes(_) => return None,
                 _ => asked,
             };
-            let host = host.to_owned();
-            let owner = map.place((host, u16::try_from(*port).ok()?));
+            let owner = map.place((host.to_owned(), u16::try_from(*port).ok()?));
             let (from, to) = (usize::try_from(*from).ok()?, usize::try_from(*to).ok()?);
             for slot in map.owners.get_mut(from..to + 1)? {
                 *slot = Some(owner);

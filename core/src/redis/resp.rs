@@ -4,11 +4,12 @@
 use std::fmt::Display;
 use std::io::Write as _;
 
-use smallvec::SmallVec;
 use smol_str::SmolStr;
 
+use crate::txn::Few;
+
 /// The replies of a call: nearly always one.
-pub type Values = SmallVec<[Value; 1]>;
+pub type Values = Few<Value>;
 
 /// A reply.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,5 @@
 //! What is asked of a Cluster as a whole: of its masters one after the other, or of all of them.
 
-use smallvec::smallvec;
-
 use super::line::Lines;
 use super::nodes::Nodes;
 use crate::error::Result;
@@ -22,7 +20,7 @@ pub(super) fn ask(nodes: &Nodes, lines: &Lines, call: Call<'_>) -> Option<Replie
     if places.is_empty() {
         // Until the map is there: what is refused so comes again.
         let refusal = Value::Error("CLUSTERDOWN the masters are not known yet".to_owned());
-        return Some(Replies::now(Ok(smallvec![refusal])));
+        return Some(Replies::now(Ok([refusal].into())));
     }
     if bytes.starts_with(b"*1") {
         let sizes = places.iter().map(|place| nodes.mux(lines, place).call(call)).collect();
@@ -39,7 +37,7 @@ async fn sum(sizes: Vec<Replies>) -> Result<Values> {
             other => return Ok(other.into_iter().collect()),
         }
     }
-    Ok(smallvec![Value::Int(sum)])
+    Ok([Value::Int(sum)].into())
 }
 
 fn scan(nodes: &Nodes, lines: &Lines, call: Call<'_>, places: &[Place]) -> Replies {
@@ -54,7 +52,7 @@ fn scan(nodes: &Nodes, lines: &Lines, call: Call<'_>, places: &[Place]) -> Repli
     let place = usize::try_from(at).ok().and_then(|at| places.get(at));
     let Some(mux) = place.map(|place| nodes.mux(lines, place)) else {
         let end = Value::Array(vec![Value::bulk(b"0"), Value::Array(Vec::new())]);
-        return Replies::now(Ok(smallvec![end]));
+        return Replies::now(Ok([end].into()));
     };
     let mut requests = Requests::default();
     requests.begin(texts.len());
