@@ -78,6 +78,12 @@ export declare class NativeStorage {
   constructor(settings: Array<string>, tagged: boolean, variables: Array<string>)
   /** The number by which [`call`] knows it. */
   get number(): number
+  /**
+   * What answers stand on: for each partition how often it was written to, then for each when the first of its keys goes by
+   * itself (in ms since 1970), then the partition that was looked at last. Written to by every call; null where an answer
+   * stands on what others may change.
+   */
+  standing(): Float64Array | null
   /** Gives a call up. */
   abandon(ticket: number): void
   /** How long a call waits unless it says otherwise, in ms. */

@@ -3,10 +3,11 @@ import { answered, ERROR, HELD, NOTHING, type Settle, UNCHANGED } from './answer
 import { encode, isPlainObject } from './encode.js'
 import { errorWith } from './errors.js'
 import type { Json } from './generated/records.js'
-import { HeldRecords } from './held.js'
+import { type Held, HeldAnswers } from './held.js'
 import { call, operations } from './native-binding.js'
 import { anyRecord, type FeedPage, feedPage, type Revive } from './records.js'
 import type { Carrier } from './socket.js'
+import { Standing } from './standing.js'
 import type { CallOptions } from './types.js'
 
 export type { FeedPage } from './records.js'
@@ -69,25 +70,77 @@ export class Calls {
   /** The storage's number, which is its own for as long as the carrier holds it. */
   readonly #storage: number
   readonly #carrier: Carrier
-  readonly #held = new HeldRecords()
+  /** In memory: what answers stand on, until the storage is closed. */
+  #standing: Standing | undefined
+  readonly #held: HeldAnswers
 
   constructor(native: NativeStorage, carrier: Carrier) {
     this.#storage = native.number
     this.#carrier = carrier
+    const numbers = native.standing()
+    this.#standing = numbers ? new Standing(numbers) : undefined
+    this.#held = new HeldAnswers(this.#standing)
   }
 
-  /** Reads a record. Of one that is held only a change comes back. */
+  /** From now on every call is the engine's to refuse. */
+  close(): void {
+    this.#standing = undefined
+  }
+
+  /** Reads a record. Of one that is held only a change comes back; in memory the engine is asked only after a change. */
   get(operation: number, id: unknown, options: unknown, revive: Revive): Promise<unknown> {
     if (typeof id !== 'string') return this.byId(operation, id, undefined, options, revive, false)
+    const held = this.#held.get(operation, id)
+    if (options === undefined && this.#stands(held)) return Promise.resolve(held.answer)
     const { signal, text, tagged } = split(options)
     if (signal?.aborted) return Promise.reject(signal.reason)
-    const held = this.#held.get(id)
     const answer = call(this.#storage, operation, id, held?.tag, text, tagged ? OPTIONS_TAGGED : 0)
     const read: Read = (kind, value, mark) => {
-      if (kind === UNCHANGED) return held?.record
+      if (kind === UNCHANGED) {
+        if (held) this.#standing?.ground(held)
+        return held?.answer
+      }
       const record = reviveWith(revive, kind, value)
-      if (kind === HELD) this.#held.set(id, mark as string, record as object)
+      if (kind === HELD) this.#held.setRecord(operation, id, mark as string, record as object)
       return record
+    }
+    return typeof answer === 'string' ? this.#settled(answer, read) : this.#wait(answer, signal, read)
+  }
+
+  /** Reads the list of the records that an id names. In memory one that is held is given out again while it stands. */
+  list(operation: number, id: unknown, options: unknown, revive: Revive): Promise<unknown> {
+    if (this.#standing === undefined || typeof id !== 'string') {
+      return this.byId(operation, id, undefined, options, revive, false)
+    }
+    return this.#list(operation, id, options, revive, false)
+  }
+
+  /** The same of a user, whose name may be any text. */
+  listByUser(operation: number, user: unknown, options: unknown, revive: Revive): Promise<unknown> {
+    if (this.#standing === undefined || typeof user !== 'string') {
+      return this.byUser(operation, user, undefined, options, revive, false)
+    }
+    return this.#list(operation, user, options, revive, true)
+  }
+
+  #stands(held: Held | undefined): held is Held {
+    return held !== undefined && this.#standing?.holds(held) === true
+  }
+
+  // Of memory alone, which answers at once. The options' text has no line feed, so no two calls have one key.
+  #list(operation: number, name: string, options: unknown, revive: Revive, isUser: boolean): Promise<unknown> {
+    const { signal, text, tagged } = split(options)
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    const key = `${operation} ${tagged ? '!' : ''}${text ?? ''}\n${name}`
+    const held = this.#held.get(operation, key)
+    if (this.#stands(held)) return Promise.resolve((held.answer as object[]).slice())
+    const id = isUser ? encode(name) : { text: name, tagged: false }
+    const flags = (id.tagged ? ID_TAGGED : 0) | (tagged ? OPTIONS_TAGGED : 0)
+    const answer = call(this.#storage, operation, id.text, undefined, text, flags)
+    const read: Read = (kind, value) => {
+      const list = reviveWith(revive, kind, value) as object[]
+      if (typeof answer === 'string') this.#held.setList(operation, key, answer.length, list.slice())
+      return list
     }
     return typeof answer === 'string' ? this.#settled(answer, read) : this.#wait(answer, signal, read)
   }

@@ -1,32 +1,56 @@
-/** Records that are held at the most; half of them are those used last. */
+import type { Standing } from './standing.js'
+
+/** Answers that are held at the most; half of them are those used last. */
 const MOST = 32_768
 /** Characters of their texts that are held at the most. */
 const MOST_TEXT = 16 * 1_024 * 1_024
 
-/** A record that was given out, with the tag by which the engine knows it again. */
-interface Held {
+/** An answer that was given out: a record, or a list of records. */
+export interface Held {
+  /** The call that it answers. */
+  readonly operation: number
+  /** By which the engine knows a record again. */
   readonly tag: string
-  readonly record: object
-  /** The record's dates as they were: a `Date` can't be frozen. */
+  readonly answer: object
+  /** The dates in it as they were: a `Date` can't be frozen. */
   readonly dates: readonly Date[]
   readonly times: readonly number[]
   readonly size: number
+  /** What it stands on in memory: see `Standing`. */
+  partition: number
+  written: number
+  until: number
+}
+
+function gatherDates(record: object, dates: Date[], times: number[]): void {
+  for (const name in record) {
+    const value = (record as Record<string, unknown>)[name]
+    if (value instanceof Date) {
+      dates.push(value)
+      times.push(value.getTime())
+    }
+  }
 }
 
 /**
- * Records that were given out, so that a repeated read need not make them again: the engine is told the
- * tag and answers that nothing changed. Bounded in two generations: when the young one is full it becomes
- * the old one, and what was not used meanwhile goes.
+ * Answers that were given out, so that a repeated read need not make them again: the engine is told a record's
+ * tag and answers that nothing changed, or, in memory, need not even be asked. Bounded in two generations: when the young one
+ * is full it becomes the old one, and what was not used meanwhile goes.
  */
-export class HeldRecords {
+export class HeldAnswers {
+  readonly #standing: Standing | undefined
   #young = new Map<string, Held>()
   #old = new Map<string, Held>()
   #size = 0
 
-  /** What is held of a record, if its owner has left the dates as they were. */
-  get(id: string): Held | undefined {
-    const held = this.#young.get(id) ?? this.#promoted(id)
-    if (!held) return undefined
+  constructor(standing: Standing | undefined) {
+    this.#standing = standing
+  }
+
+  /** What is held for a call, if its owner has left the dates as they were. */
+  get(operation: number, key: string): Held | undefined {
+    const held = this.#young.get(key) ?? this.#promoted(key)
+    if (held === undefined || held.operation !== operation) return undefined
     const { dates, times } = held
     for (let at = 0; at < dates.length; at++) {
       if (dates[at]?.getTime() !== times[at]) return undefined
@@ -34,35 +58,45 @@ export class HeldRecords {
     return held
   }
 
-  /** Holds a record. Its mark is the size of its text, a blank and its tag. */
-  set(id: string, mark: string, record: object): void {
+  /** Holds a record that was just answered. Its mark is the size of its text, a blank and its tag. */
+  setRecord(operation: number, id: string, mark: string, record: object): void {
     const end = mark.indexOf(' ')
-    const [size, tag] = [Number(mark.slice(0, end)), mark.slice(end + 1)]
-    const dates: Date[] = []
-    const times: number[] = []
-    for (const name in record) {
-      const value = (record as Record<string, unknown>)[name]
-      if (value instanceof Date) {
-        dates.push(value)
-        times.push(value.getTime())
-      }
-    }
-    this.#insert(id, { tag, record, dates, times, size })
+    const [dates, times]: [Date[], number[]] = [[], []]
+    gatherDates(record, dates, times)
+    const rest = { answer: record, dates, times, size: Number(mark.slice(0, end)) }
+    this.#hold(operation, id, { tag: mark.slice(end + 1), ...rest })
   }
 
-  #promoted(id: string): Held | undefined {
-    const held = this.#old.get(id)
-    if (held) this.#insert(id, held)
+  /** Holds a list of records that was just answered by a text of this size. */
+  setList(operation: number, key: string, size: number, list: readonly object[]): void {
+    const [dates, times]: [Date[], number[]] = [[], []]
+    for (const record of list) gatherDates(record, dates, times)
+    this.#hold(operation, key, { tag: '', answer: list, dates, times, size })
+  }
+
+  #hold(
+    operation: number,
+    key: string,
+    rest: Pick<Held, 'tag' | 'answer' | 'dates' | 'times' | 'size'>,
+  ): void {
+    const held = { operation, ...rest, partition: -1, written: 0, until: 0 }
+    this.#standing?.ground(held)
+    this.#insert(key, held)
+  }
+
+  #promoted(key: string): Held | undefined {
+    const held = this.#old.get(key)
+    if (held) this.#insert(key, held)
     return held
   }
 
-  #insert(id: string, held: Held): void {
+  #insert(key: string, held: Held): void {
     if (this.#young.size >= MOST / 2 || this.#size > MOST_TEXT / 2) {
       this.#old = this.#young
       this.#young = new Map()
       this.#size = 0
     }
-    this.#young.set(id, held)
+    this.#young.set(key, held)
     this.#size += held.size
   }
 }

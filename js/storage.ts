@@ -213,7 +213,7 @@ export abstract class StorageBase<T extends Typing = Typing> extends LifeBase<T>
 
   /** A user's sessions in the order of their creation; empty when there are none. */
   listSessions(userId: UserId | Plain, options?: ListOptions): Promise<SessionOf<T>[]> {
-    return this.#calls.byUser(LIST_SESSIONS, userId, undefined, options, SESSIONS, false) as Promise<
+    return this.#calls.listByUser(LIST_SESSIONS, userId, options, SESSIONS) as Promise<
       SessionOf<T>[]
     >
   }
@@ -255,7 +255,7 @@ export abstract class StorageBase<T extends Typing = Typing> extends LifeBase<T>
 
   /** A session's chains in the order of their creation. */
   listChains(sessionId: SessionId | Plain, options?: ListChainsOptions): Promise<ChainOf<T>[]> {
-    return this.#calls.byId(LIST_CHAINS, sessionId, undefined, options, CHAINS, false) as Promise<
+    return this.#calls.list(LIST_CHAINS, sessionId, options, CHAINS) as Promise<
       ChainOf<T>[]
     >
   }
@@ -294,7 +294,7 @@ export abstract class StorageBase<T extends Typing = Typing> extends LifeBase<T>
 
   /** A chain's steps by their number. */
   listSteps(chainId: ChainId | Plain, options?: ListOptions): Promise<StepOf<T>[]> {
-    return this.#calls.byId(LIST_STEPS, chainId, undefined, options, STEPS, false) as Promise<StepOf<T>[]>
+    return this.#calls.list(LIST_STEPS, chainId, options, STEPS) as Promise<StepOf<T>[]>
   }
 
   /** Appends an event of the caller's own, `custom:<name>`, to a session's log and its user's feed. */
@@ -357,6 +357,7 @@ export abstract class StorageBase<T extends Typing = Typing> extends LifeBase<T>
     this.#endSweeping()
     await Promise.all([this.#breakers?.close(), this.settled()])
     this.#carrier.close()
+    this.#calls.close()
   }
 
   /** `await using storage = ...` closes it. */

@@ -12,6 +12,7 @@ mod latency;
 mod native;
 #[cfg(feature = "sql")]
 mod sql;
+mod standing;
 mod tasks;
 mod text;
 

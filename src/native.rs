@@ -14,18 +14,19 @@ use flowkeep_core::id::{Ids, RandomIds};
 use flowkeep_core::layer::Layer as _;
 use flowkeep_core::layers::Chaos;
 use flowkeep_core::layers::resilient::Standings;
-use flowkeep_core::memory::Memory;
+use flowkeep_core::memory::{Memory, Standing};
 use flowkeep_core::redis::{MAIN, Net, Output, Redis, Target};
 use flowkeep_core::schema::{Input, ResilienceOptions};
 use flowkeep_core::storage::{Parts, Settings, Storage};
 use flowkeep_core::timer::Timers;
-use napi::bindgen_prelude::{Buffer, Either};
+use napi::bindgen_prelude::{Buffer, Either, Float64Array};
 use napi_derive::napi;
 
 use crate::batch::Batch;
 use crate::call::{self, Called};
 use crate::errand::Errand;
 use crate::guarded;
+use crate::standing;
 use crate::text::Told;
 
 /// Typed arrays of JavaScript, written in place.
@@ -41,6 +42,8 @@ pub struct NativeStorage {
     tls: String,
     /// Set while an outage is simulated, where that may be.
     outage: Option<Arc<AtomicBool>>,
+    /// What answers stand on, where memory gives them.
+    standing: Option<Arc<Standing>>,
     timers: Arc<Timers>,
 }
 
@@ -73,6 +76,14 @@ impl NativeStorage {
     #[napi(getter)]
     pub fn number(&self) -> u32 {
         self.number
+    }
+
+    /// What answers stand on: for each partition how often it was written to, then for each when the first of its keys goes by
+    /// itself (in ms since 1970), then the partition that was looked at last. Written to by every call; null where an answer
+    /// stands on what others may change.
+    #[napi]
+    pub fn standing(&self) -> Option<Float64Array> {
+        self.standing.clone().map(standing::numbers)
     }
 
     /// Gives a call up.
@@ -259,9 +270,13 @@ fn open(settings: &[String], tagged: bool, variables: &[String]) -> Result<Nativ
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn Ids> = Arc::new(RandomIds::default());
     let timers = Timers::new(Arc::clone(&clock));
-    let (mut net, mut tls) = (None, None);
+    let (mut net, mut tls, mut standing) = (None, None, None);
     let backend: Arc<dyn Backend> = match choose(&settings.options, &environment)? {
-        Choice::Memory => Arc::new(Memory::with_timers(Arc::clone(&clock), Arc::clone(&timers))),
+        Choice::Memory => {
+            let memory = Memory::with_timers(Arc::clone(&clock), Arc::clone(&timers));
+            standing = Some(memory.standing());
+            Arc::new(memory)
+        }
         Choice::Redis(url, named) => {
             let target = Target::parse(&url, named)?;
             if settings.options.tls.is_some() && !target.access.tls {
@@ -292,6 +307,8 @@ fn open(settings: &[String], tagged: bool, variables: &[String]) -> Result<Nativ
         .wrap(backend),
         _ => backend,
     };
+    // What is between can fail or answer for it.
+    let standing = standing.filter(|_| asked.is_none());
     let kept = asked.as_ref().map(|asked| journal(asked, settings.prefix())).transpose()?.flatten();
     let parts = Parts { backend, clock, ids, timers: Arc::clone(&timers), settings };
     let storage = match asked {
@@ -301,5 +318,5 @@ fn open(settings: &[String], tagged: bool, variables: &[String]) -> Result<Nativ
     let storage = Arc::new(storage);
     let tls = tls.and_then(std::result::Result::ok).unwrap_or_else(|| "{}".to_owned());
     let called = Rc::new(Called { storage, tasks: RefCell::default(), closed: Cell::new(false) });
-    Ok(NativeStorage { number: call::keep(&called), called, net, tls, outage, timers })
+    Ok(NativeStorage { number: call::keep(&called), called, net, tls, outage, standing, timers })
 }

@@ -4,6 +4,7 @@ mod commands;
 mod line;
 mod plain;
 mod shelf;
+mod standing;
 mod value;
 mod waits;
 
@@ -21,6 +22,7 @@ use crate::topic::{Subscription, Topic, Topics, digests};
 use crate::txn::{Effect, Few, Outcome, Query, Reply, Txn};
 
 use shelf::Shelf;
+pub use standing::Standing;
 use waits::Waits;
 
 /// Keeps everything in this process; nothing outlives it.
@@ -34,6 +36,7 @@ pub struct Memory {
     timers: Arc<Timers>,
     waits: Arc<Waits>,
     topics: Arc<Topics>,
+    standing: Arc<Standing>,
 }
 
 impl Memory {
@@ -48,13 +51,26 @@ impl Memory {
     #[must_use]
     pub fn with_timers(clock: Arc<dyn Clock>, timers: Arc<Timers>) -> Self {
         let shelves = (0..PARTITIONS).map(|_| Mutex::default()).collect();
-        Self { shelves, clock, timers, waits: Arc::default(), topics: Arc::default() }
+        Self {
+            shelves,
+            clock,
+            timers,
+            waits: Arc::default(),
+            topics: Arc::default(),
+            standing: Arc::default(),
+        }
     }
 
     /// What ends its waits.
     #[must_use]
     pub fn timers(&self) -> Arc<Timers> {
         Arc::clone(&self.timers)
+    }
+
+    /// What answers stand on, kept up to date by every transaction.
+    #[must_use]
+    pub fn standing(&self) -> Arc<Standing> {
+        Arc::clone(&self.standing)
     }
 
     /// How many keys are held, those that are due but not yet swept included.
@@ -106,12 +122,16 @@ impl Backend for Memory {
         let Some(shelf) = self.shelves.get(usize::from(txn.partition.number())) else {
             return Run::now(Ok(Outcome::Committed(Few::new())));
         };
-        if !self.waits.any() && !self.topics.is_wanted() {
-            return Run::now(lock(shelf).run(txn, now));
-        }
-        let (partition, keys, digests) = (txn.partition, written(&txn.effects), digests(&txn.effects));
+        let (partition, writes) = (txn.partition, !txn.is_read());
         let mut shelf = lock(shelf);
+        if !self.waits.any() && !self.topics.is_wanted() {
+            let outcome = shelf.run(txn, now);
+            self.standing.looked(partition, writes, &shelf);
+            return Run::now(outcome);
+        }
+        let (keys, digests) = (written(&txn.effects), digests(&txn.effects));
         let outcome = shelf.run(txn, now);
+        self.standing.looked(partition, writes, &shelf);
         if let Ok(Outcome::Committed(_)) = outcome {
             let woken = self.waits.woken(partition, &keys, |key, until| shelf.has(key, until, now));
             drop(shelf);

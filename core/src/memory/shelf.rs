@@ -41,7 +41,7 @@ impl Slot {
 pub(super) struct Shelf {
     pub(super) slots: HashMap<Key, Slot>,
     /// When a key may be due. A deadline that moved leaves its old entry here; sweeping looks again.
-    due: BinaryHeap<Reverse<(Timestamp, Key)>>,
+    pub(super) due: BinaryHeap<Reverse<(Timestamp, Key)>>,
 }
 
 impl Shelf {
