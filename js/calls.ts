@@ -128,7 +128,13 @@ export class Calls {
   }
 
   // Of memory alone, which answers at once. The options' text has no line feed, so no two calls have one key.
-  #list(operation: number, name: string, options: unknown, revive: Revive, isUser: boolean): Promise<unknown> {
+  #list(
+    operation: number,
+    name: string,
+    options: unknown,
+    revive: Revive,
+    isUser: boolean,
+  ): Promise<unknown> {
     const { signal, text, tagged } = split(options)
     if (signal?.aborted) return Promise.reject(signal.reason)
     const key = `${operation} ${tagged ? '!' : ''}${text ?? ''}\n${name}`

@@ -213,9 +213,7 @@ export abstract class StorageBase<T extends Typing = Typing> extends LifeBase<T>
 
   /** A user's sessions in the order of their creation; empty when there are none. */
   listSessions(userId: UserId | Plain, options?: ListOptions): Promise<SessionOf<T>[]> {
-    return this.#calls.listByUser(LIST_SESSIONS, userId, options, SESSIONS) as Promise<
-      SessionOf<T>[]
-    >
+    return this.#calls.listByUser(LIST_SESSIONS, userId, options, SESSIONS) as Promise<SessionOf<T>[]>
   }
 
   /** Moves the deadline of a session's tree forward; changes nothing else. */
@@ -255,9 +253,7 @@ export abstract class StorageBase<T extends Typing = Typing> extends LifeBase<T>
 
   /** A session's chains in the order of their creation. */
   listChains(sessionId: SessionId | Plain, options?: ListChainsOptions): Promise<ChainOf<T>[]> {
-    return this.#calls.list(LIST_CHAINS, sessionId, options, CHAINS) as Promise<
-      ChainOf<T>[]
-    >
+    return this.#calls.list(LIST_CHAINS, sessionId, options, CHAINS) as Promise<ChainOf<T>[]>
   }
 
   /** Creates a step at the end of a chain; the chain's counts and order change in the same step. */
