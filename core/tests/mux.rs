@@ -22,6 +22,9 @@ use flowkeep_core::run::poll_now;
 
 use hand::Hand;
 
+/// What a server says to a greeting: of its history, to the name, and of each script.
+const WELCOME: &[u8] = b"$0\r\n\r\n+OK\r\n$3\r\nsha\r\n$3\r\nsha\r\n";
+
 struct Scene {
     mux: Mux,
     clock: Arc<Hand>,
@@ -54,7 +57,7 @@ impl Scene {
         assert_eq!(scene.mux.tick(), Want::Connect);
         scene.mux.connected();
         assert!(!scene.output().is_empty());
-        scene.mux.feed(b"$0\r\n\r\n+OK\r\n$3\r\nsha\r\n");
+        scene.mux.feed(WELCOME);
         assert!(scene.mux.is_up());
         scene.output();
         scene.mux.feed(b"+PONG\r\n");
@@ -114,7 +117,7 @@ fn a_lost_connection_tells_what_is_known() {
     assert_eq!(scene.mux.tick(), Want::Connect, "a call that was not sent waits for the next connection");
     scene.mux.connected();
     scene.output();
-    scene.mux.feed(b"$0\r\n\r\n+OK\r\n$3\r\nsha\r\n");
+    scene.mux.feed(WELCOME);
     scene.output();
     scene.mux.feed(b"+PONG\r\n");
     assert!(answer(waiting).unwrap().is_ok());
@@ -208,7 +211,7 @@ fn a_server_that_is_still_loading_is_asked_again() {
     assert_eq!(scene.mux.tick(), Want::Connect);
     scene.mux.connected();
     scene.output();
-    scene.mux.feed(b"$0\r\n\r\n+OK\r\n$3\r\nsha\r\n");
+    scene.mux.feed(WELCOME);
     scene.output();
     scene.mux.feed(b"+PONG\r\n");
     assert!(answer(call).unwrap().is_ok());

@@ -157,7 +157,7 @@ fn answer(query: &Query, value: Value) -> Result<Reply> {
     }
 }
 
-/// A log's entry without the mark of the write that appended it: U+0001 and its characters stand in front.
+/// An entry of a log or of a feed without the mark of the write that appended it: U+0001 and its characters may stand in front.
 fn unmarked(entry: &str) -> &str {
     entry.strip_prefix('\u{1}').and_then(|rest| rest.get(MARK_LEN..)).unwrap_or(entry)
 }
@@ -171,7 +171,7 @@ fn entry(value: Value) -> Result<Entry> {
     let mut next = || values.next().map(text).transpose().map(Option::flatten);
     match (place, next()?, next()?.and_then(|n| n.parse().ok()), next()?) {
         (Some(position), Some(origin), Some(origin_position), Some(text)) => {
-            Ok(Entry { position, origin: origin.into(), origin_position, text: text.into() })
+            Ok(Entry { position, origin: origin.into(), origin_position, text: unmarked(&text).into() })
         }
         _ => Err(unexpected("an entry")),
     }

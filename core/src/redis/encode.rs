@@ -11,6 +11,7 @@ use super::keys::{Keys, note_life_ms};
 use super::operand::{Operand, Operands, deadline, entry, lend, number, own};
 use super::plainness::{appended, is_plain};
 use super::question::{ask, command, question};
+use super::record::{self, By};
 use super::resp::Requests;
 use crate::command::Command;
 use crate::error::{Error, Result};
@@ -80,6 +81,8 @@ pub(super) fn encode(txn: &Txn, keys: &Keys, hinting: bool, requests: &mut Reque
     let plain = txn.checks.is_empty() && !timed && !known;
     let form = if plain && (0..txn.effects.len()).all(|place| is_plain(&txn.effects, place)) {
         multi(txn, keys, requests)
+    } else if let Some(form) = record::encode(txn, keys, By::Sha, requests) {
+        form
     } else {
         script(txn, keys, &[b"EVALSHA", script_sha().as_bytes()], requests)?
     };
@@ -99,11 +102,14 @@ fn hint(txn: &Txn, keys: &Keys, requests: &mut Requests) -> bool {
 
 /// The same with the script's whole text, for a server that does not have it.
 pub(super) fn encode_with_text(txn: &Txn, keys: &Keys, requests: &mut Requests) -> Result<()> {
+    if record::encode(txn, keys, By::Text, requests).is_some() {
+        return Ok(());
+    }
     script(txn, keys, &[b"EVAL", SCRIPT.as_bytes()], requests).map(drop)
 }
 
 /// The commands of an effect that needs no look first; `before` are the effects in front of it.
-fn plain_effect<'a>(
+pub(super) fn plain_effect<'a>(
     effect: &'a Effect,
     before: &[Effect],
     mut put: impl FnMut(&'static str, &'a Key, &[Operand<'a>]),

@@ -19,6 +19,7 @@ mod operand;
 mod plain;
 mod plainness;
 mod question;
+mod record;
 mod resp;
 mod sentinel;
 mod silence;

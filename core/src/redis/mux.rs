@@ -18,7 +18,7 @@ pub(super) use slot::Pending;
 use slot::Slot;
 
 use super::decode::refusal;
-use super::encode::SCRIPT;
+use super::{encode, record};
 use super::history::History;
 use super::link::{Call, Replies};
 use super::resp::{self, Requests, Value};
@@ -148,7 +148,7 @@ impl Mux {
         if state.phase == Phase::Closed {
             return;
         }
-        let greeting = self.access.greeting(SCRIPT);
+        let greeting = self.access.greeting(&[encode::SCRIPT, record::SCRIPT]);
         state.phase = Phase::Greeting(greeting.replies, self.clock.now().plus_ms(CONNECT_MS));
         state.greeting = Some(greeting);
         state.received.clear();

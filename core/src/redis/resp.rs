@@ -100,6 +100,21 @@ impl Requests {
         self
     }
 
+    /// Adds a part that is several texts, one behind the other.
+    pub fn joined(&mut self, parts: &[&str]) -> &mut Self {
+        self.line(b'$', parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            self.bytes.extend_from_slice(part.as_bytes());
+        }
+        self.bytes.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Adds a whole number as a part.
+    pub fn whole(&mut self, number: u64) -> &mut Self {
+        self.part(itoa::Buffer::new().format(number))
+    }
+
     /// Adds a number as a part.
     pub fn number(&mut self, number: impl Display) -> &mut Self {
         let mut digits = [0u8; 40];

@@ -80,7 +80,7 @@ impl Access {
     }
 
     /// What is said first on a connection.
-    pub(super) fn greeting(&self, script: &str) -> Requests {
+    pub(super) fn greeting(&self, scripts: &[&str]) -> Requests {
         let mut requests = self.login();
         if self.is_sentinel() {
             requests.request(&[b"PING"]);
@@ -94,9 +94,11 @@ impl Access {
         }
         // Who may not ask this is not told when a replica took over.
         requests.request(&[b"INFO", b"replication"]);
-        // Both are courtesies: the first tells operators who is there, the second saves a round trip later.
+        // All are courtesies: the first tells operators who is there, the others save a round trip later.
         requests.request(&[b"CLIENT", b"SETNAME", b"flowkeep"]);
-        requests.request(&[b"SCRIPT", b"LOAD", script.as_bytes()]);
+        for script in scripts {
+            requests.request(&[b"SCRIPT", b"LOAD", script.as_bytes()]);
+        }
         requests
     }
 
