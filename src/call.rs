@@ -10,7 +10,7 @@ use flowkeep_core::error::{Error, Result};
 use flowkeep_core::operation::Operation;
 use flowkeep_core::provenance;
 use flowkeep_core::run::Run;
-use flowkeep_core::storage::{Request, Storage, Text};
+use flowkeep_core::storage::{Request, Storage, Text, read_by};
 use napi::bindgen_prelude::Either;
 use napi_derive::napi;
 
@@ -82,6 +82,14 @@ pub fn call(
     let Some(called) = called.filter(|called| !called.closed.get()) else {
         return told(guarded::failed(Some(operation), &Error::closed()));
     };
+    if let (Some(text), None, 0) = (&id.0, &options.0, flags)
+        && let Some(id) = read_by(operation, text)
+    {
+        let glance = || called.tasks.borrow_mut().glance(operation, id, data.0.as_deref());
+        if let Some(ticket) = guarded::or_default(glance) {
+            return Either::B(ticket);
+        }
+    }
     let text = |Given(text), flag| text.map(|text| Text { text, tagged: flags & flag != 0 });
     let request = Request {
         operation,

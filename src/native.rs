@@ -27,6 +27,7 @@ use crate::call::{self, Called};
 use crate::errand::Errand;
 use crate::guarded;
 use crate::standing;
+use crate::tasks::Tasks;
 use crate::text::Told;
 
 /// Typed arrays of JavaScript, written in place.
@@ -174,7 +175,7 @@ impl NativeStorage {
         let mut batch = Batch::new(tickets, most);
         let more = guarded::or_default(|| {
             self.tasks.borrow_mut().finished(|ticket, text| {
-                batch.add(ticket, &text);
+                batch.add(ticket, text);
                 batch.has_room()
             })
         });
@@ -317,6 +318,7 @@ fn open(settings: &[String], tagged: bool, variables: &[String]) -> Result<Nativ
     };
     let storage = Arc::new(storage);
     let tls = tls.and_then(std::result::Result::ok).unwrap_or_else(|| "{}".to_owned());
-    let called = Rc::new(Called { storage, tasks: RefCell::default(), closed: Cell::new(false) });
+    let tasks = RefCell::new(Tasks::of(Arc::clone(&storage)));
+    let called = Rc::new(Called { storage, tasks, closed: Cell::new(false) });
     Ok(NativeStorage { number: call::keep(&called), called, net, tls, outage, standing, timers })
 }

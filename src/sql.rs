@@ -111,7 +111,7 @@ impl NativeSql {
         let mut finished = Vec::new();
         guarded::or_default(|| {
             self.tasks.borrow_mut().finished(|ticket, text| {
-                finished.extend([Either::A(ticket), Either::B(text)]);
+                finished.extend([Either::A(ticket), Either::B(text.to_owned())]);
                 true
             });
         });

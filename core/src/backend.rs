@@ -1,11 +1,13 @@
 //! What runs transactions.
 
+use std::task::Waker;
+
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
-use crate::key::{Key, Partition};
+use crate::key::{Key, Name, Partition};
 use crate::run::Run;
 use crate::topic::{Subscription, Topic};
-use crate::txn::{Outcome, Position, Txn};
+use crate::txn::{Outcome, Position, Txn, Until};
 
 /// Runs transactions: memory, Redis, or a layer over another backend.
 ///
@@ -26,6 +28,19 @@ pub trait Backend: Send + Sync {
         }
     }
 
+    /// Asks for one field of a record in the cheapest way there is, for a caller that takes the answer where it lies, by [`Backend::look`].
+    /// False where that can't be done now: then a transaction asks, as it does for all that a glance missed.
+    ///
+    /// It changes nothing and tells nothing of the backend's being there: trouble is what transactions meet.
+    fn glance(&self, _: &Glance<'_>) -> bool {
+        false
+    }
+
+    /// What the glance of this ticket came to, once its waker was woken. What it saw is told once.
+    fn look(&self, _ticket: u32, see: &mut dyn FnMut(Sight<'_>)) {
+        see(Sight::Missed);
+    }
+
     /// Waits until there is something to take: true as soon as there may be, false when the deadline passed before.
     ///
     /// It takes nothing, so giving it up, at any moment and in any way, loses nothing. Who is woken runs the
@@ -40,6 +55,31 @@ pub trait Backend: Send + Sync {
 
     /// What this backend is.
     fn info(&self) -> Info;
+}
+
+/// A glance at one field of a record.
+#[derive(Debug, Clone, Copy)]
+pub struct Glance<'a> {
+    pub partition: Partition,
+    pub key: &'a Key,
+    pub field: &'a Name,
+    /// By then it was answered, or it is missed.
+    pub deadline: Timestamp,
+    /// What it is known by, among those that are under way.
+    pub ticket: u32,
+    /// Woken when there is something to be seen.
+    pub waker: &'a Waker,
+}
+
+/// What a glance came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight<'a> {
+    /// Nothing yet.
+    Waits,
+    /// It was not answered, or not as expected: a transaction is to ask.
+    Missed,
+    /// What is there by now.
+    Field { until: Until, text: Option<&'a str> },
 }
 
 /// A wait for something to take.

@@ -6,13 +6,14 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 
 use crate::backend::Backend;
 use crate::breaker::{BreakerStore, KernelStore};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Error, Result};
 use crate::given::Given;
-use crate::id::Ids;
+use crate::id::{Id, Ids};
 use crate::journal::{Found, JournalFile};
 use crate::key::Key;
 use crate::layer::Layer as _;
@@ -27,7 +28,7 @@ use crate::schema::{
     self, GuardKind, Guards, Input, Issues, Json, JsonObject, Limits, OnCorrupt, Options, OptionsFor,
     PlainFor, PlainOptions, StorageOptions,
 };
-use crate::stores::{Call, Keeping, Policy, SCHEMA_VERSION, Stores};
+use crate::stores::{Call, Glancing, Glimpse, Keeping, Policy, SCHEMA_VERSION, Stores};
 use crate::timer::Timers;
 
 /// The answer for a record that the caller holds already.
@@ -165,6 +166,18 @@ fn config(issues: &Issues) -> Error {
     Error::new(Code::Config, words.collect::<Vec<_>>().join("; "))
 }
 
+/// The record that this operation reads, if it is the right kind of id for it.
+#[must_use]
+pub fn read_by(operation: Operation, id: &str) -> Option<Id> {
+    let is_right: fn(&Id) -> bool = match operation {
+        Operation::GetSession => |id| matches!(id, Id::Session(_)),
+        Operation::GetChain => |id| matches!(id, Id::Chain(..)),
+        Operation::GetStep => |id| matches!(id, Id::Step(..)),
+        _ => return None,
+    };
+    Id::parse(id).filter(is_right)
+}
+
 impl Storage {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
@@ -268,6 +281,30 @@ impl Storage {
             Area::Resilience => Run::later(async move { storage.perform_resilience(&request).await }),
             Area::Services => Run::later(async move { storage.perform_service(&request).await }),
         }
+    }
+
+    /// Begins the read of a record (see [`read_by`]) as a glance, where that may be. Otherwise it is to be performed.
+    pub fn glance(&self, id: Id, known: Option<&str>, who: (u32, &Waker)) -> Option<Glancing> {
+        self.stores.glance(self.call_within(None), id, known, who)
+    }
+
+    /// What a glance came to, with its answer in `out`. One that missed is to be performed: see [`Storage::instead`].
+    pub fn glimpse(&self, glancing: &Glancing, out: &mut String) -> Glimpse {
+        self.stores.glimpse(glancing, out)
+    }
+
+    /// Performs a read whose glance missed, in the time that is left of it.
+    pub fn instead(self: &Arc<Self>, operation: Operation, glancing: &Glancing) -> Run<Result<String>> {
+        let text = |text: String| Text { text, tagged: false };
+        let left = glancing.deadline.0.saturating_sub(self.clock.now().0).max(1);
+        self.perform(Request {
+            operation,
+            id: glancing.id.to_string(),
+            id_is_value: false,
+            id_tagged: false,
+            data: glancing.known().map(|tag| text(tag.to_owned())),
+            options: Some(text(format!("{{\"timeoutMs\":{left}}}"))),
+        })
     }
 
     /// Does what is left of a call: to its end where nothing waits, else as far as its owner polls it.

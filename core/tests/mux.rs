@@ -12,12 +12,15 @@ mod hand;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
 
 use flowkeep_core::clock::Clock;
 use flowkeep_core::error::{Code, Effect, Error};
 use flowkeep_core::id::RandomIds;
-use flowkeep_core::redis::{Access, Call, Mux, Output, Replies, Requests, Value, Values, Want};
+use flowkeep_core::redis::{
+    Access, Asked, Call, Look, Mux, Output, Pair, Replies, Requests, Value, Values, Want,
+};
 use flowkeep_core::run::poll_now;
 
 use hand::Hand;
@@ -77,8 +80,47 @@ impl Scene {
         })
     }
 
+    /// Whether it could be asked; and how often it was woken since.
+    fn glance(&self, ticket: u32) -> (bool, Arc<Woken>) {
+        let mut requests = Requests::default();
+        requests.request(&[b"HMGET", b"k", b"x", b"s"]);
+        let (woken, deadline) = (Arc::<Woken>::default(), self.clock.now().plus_ms(1_000));
+        let waker = Waker::from(Arc::clone(&woken));
+        let asked = Asked { requests: &requests, deadline, ticket, waker: &waker };
+        (self.mux.glance(&asked), woken)
+    }
+
+    /// What a glance came to: nothing yet, nothing at all, or two texts.
+    fn look(&self, ticket: u32) -> Option<Option<[Option<String>; 2]>> {
+        let mut seen = None;
+        let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        self.mux.look(ticket, &mut |look| {
+            seen = match look {
+                Look::Waits => None,
+                Look::Missed => Some(None),
+                Look::Pair(Pair(first, second)) => Some(Some([text(first), text(second)])),
+            };
+        });
+        seen
+    }
+
     fn pass(&self, ms: u64) {
         self.clock.0.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Woken {
+    fn times(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
     }
 }
 
@@ -251,4 +293,104 @@ fn closing_settles_everything() {
     assert_eq!(scene.mux.tick(), Want::Drop);
     scene.mux.connected();
     assert!(scene.output().is_empty());
+}
+
+fn pair(first: &str, second: &str) -> Option<Option<[Option<String>; 2]>> {
+    Some(Some([first, second].map(|text| Some(text.to_owned()).filter(|text| !text.is_empty()))))
+}
+
+#[test]
+fn glances_are_answered_among_calls_and_told_once() {
+    let scene = Scene::up();
+    let (first, (asked, woken), last) = (scene.ping(false), scene.glance(7), scene.ping(false));
+    let (_, other) = scene.glance(8);
+    assert!(asked);
+    assert_eq!(scene.output().iter().filter(|byte| **byte == b'*').count(), 4, "one write");
+    let replies = b"+A\r\n*2\r\n$2\r\n17\r\n$5\r\nte\r\nx\r\n+B\r\n*2\r\n$-1\r\n$0\r\n\r\n";
+    for byte in &replies[..replies.len() - 1] {
+        scene.mux.feed(&[*byte]);
+    }
+    assert_eq!((woken.times(), other.times(), scene.look(8)), (1, 0, None), "one is not whole");
+    scene.mux.feed(b"\n");
+    assert_eq!((woken.times(), other.times()), (1, 1));
+    assert_eq!(scene.look(8), Some(Some([None, Some(String::new())])), "in any order");
+    assert_eq!(scene.look(7), pair("17", "te\r\nx"));
+    assert_eq!((scene.look(7), scene.look(8)), (None, None), "once");
+    for (call, text) in [(first, "A"), (last, "B")] {
+        assert_eq!(answer(call).unwrap().unwrap(), Values::from_iter([Value::Status(text.into())]));
+    }
+}
+
+#[test]
+fn what_is_no_pair_is_missed_and_disturbs_nobody() {
+    let refusals: [&[u8]; 5] = [
+        b"-LOADING not yet\r\n",
+        b"$-1\r\n",
+        b"*2\r\n:1\r\n$1\r\na\r\n",
+        b"*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n",
+        b"*1\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n",
+    ];
+    for refusal in refusals {
+        let scene = Scene::up();
+        let ((_, woken), behind) = (scene.glance(1), scene.ping(false));
+        scene.output();
+        scene.mux.feed(refusal);
+        assert_eq!((woken.times(), scene.look(1)), (1, Some(None)));
+        scene.mux.feed(b"+PONG\r\n");
+        assert!(answer(behind).unwrap().is_ok());
+        assert_eq!(scene.mux.tick(), Want::Nothing);
+    }
+}
+
+#[test]
+fn a_glance_that_was_lost_or_is_late_is_missed() {
+    let scene = Scene::up();
+    let (_, lost) = scene.glance(1);
+    scene.output();
+    let (_, unsent) = scene.glance(2);
+    scene.mux.disconnected("ECONNRESET");
+    assert_eq!((lost.times(), scene.look(1)), (1, Some(None)));
+    assert!(!scene.glance(3).0, "without a connection there are calls");
+    // One that was not sent waits for the next connection, as a call does, until its deadline.
+    assert_eq!((unsent.times(), scene.look(2)), (0, None));
+    scene.pass(1_001);
+    scene.mux.tick();
+    assert_eq!((unsent.times(), scene.look(2)), (1, Some(None)));
+
+    let scene = Scene::up();
+    let (_, late) = scene.glance(1);
+    scene.output();
+    scene.pass(1_001);
+    scene.mux.tick();
+    scene.mux.tick();
+    assert_eq!((late.times(), scene.look(1)), (1, Some(None)), "it is told once");
+    // Its ticket is another one's by now; the late answer is for nobody.
+    let (_, next) = scene.glance(1);
+    scene.output();
+    scene.mux.feed(b"*2\r\n$1\r\n1\r\n$3\r\nold\r\n");
+    assert_eq!((next.times(), scene.look(1)), (0, None));
+    scene.mux.feed(b"*2\r\n$1\r\n2\r\n$3\r\nnew\r\n");
+    assert_eq!((late.times(), next.times(), scene.look(1)), (1, 1, pair("2", "new")));
+}
+
+#[test]
+fn glances_end_with_the_connection_and_tell_of_silence() {
+    let scene = Scene::up();
+    let ((_, sent), (_, unsent)) = (scene.glance(1), scene.glance(2));
+    scene.output();
+    scene.mux.close();
+    assert_eq!((sent.times(), scene.look(1)), (1, Some(None)));
+    assert_eq!((unsent.times(), scene.look(2)), (1, Some(None)));
+    assert!(!scene.glance(3).0);
+
+    let scene = Scene::up();
+    let mut silent = 0;
+    while scene.mux.tick() == Want::Nothing {
+        scene.glance(1);
+        scene.output();
+        scene.pass(700);
+        silent += 1;
+        assert!(silent < 5, "nobody was answered in time");
+    }
+    assert!(silent > 1);
 }

@@ -194,11 +194,13 @@ impl Redirection {
     }
 }
 
-/// The request that opens a slot on its way for the next one, whole `MULTI` included.
-pub(super) fn asking() -> resp::Requests {
-    let mut requests = resp::Requests::default();
-    requests.request(&[b"ASKING"]);
-    requests
+/// The same behind what opens the door of a node that a slot is on its way to, for a whole `MULTI` as well.
+pub(super) fn asked_for(requests: &resp::Requests) -> resp::Requests {
+    let mut all = resp::Requests::default();
+    all.request(&[b"ASKING"]);
+    all.bytes.extend_from_slice(&requests.bytes);
+    all.replies += requests.replies;
+    all
 }
 
 #[cfg(test)]

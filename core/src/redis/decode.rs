@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::commands::data;
 use super::encode::Form;
-use super::resp::{Value, Values};
+use super::mux::Look;
+use super::resp::{Pair, Value, Values};
+use crate::backend::Sight;
 use crate::clock::Timestamp;
 use crate::error::{Code, Effect as Applied, Error, Result};
 use crate::id::MARK_LEN;
@@ -190,6 +192,19 @@ fn shared(value: Value) -> Result<Option<Arc<str>>> {
         Value::Nil => Ok(None),
         Value::Text(text) => Ok(Some(text.into())),
         other => text(other).map(|text| text.map(Arc::from)),
+    }
+}
+
+/// What a glance sees. Of what is not as it should be a transaction tells more.
+pub(super) fn sight<'a>(look: &Look<'a>) -> Sight<'a> {
+    let text = |bytes: Option<&'a [u8]>| bytes.map(std::str::from_utf8).transpose();
+    match *look {
+        Look::Waits => Sight::Waits,
+        Look::Missed => Sight::Missed,
+        Look::Pair(Pair(ends, field)) => match (text(ends).map(until), text(field)) {
+            (Ok(Ok(until)), Ok(text)) => Sight::Field { until, text },
+            _ => Sight::Missed,
+        },
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::future::{Future, ready};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::ear::Hints;
-use super::mux::Pending;
+use super::mux::{Look, Pending};
 use super::resp::{Requests, Values};
 use crate::clock::Timestamp;
 use crate::error::Result;
@@ -61,12 +61,33 @@ pub struct Call<'a> {
     pub asked: Option<&'a str>,
 }
 
+/// A question that is answered by one list of two texts, which stay where they were read to until [`Link::look`] takes them.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    pub requests: &'a Requests,
+    pub deadline: Timestamp,
+    /// What it is known by.
+    pub ticket: u32,
+    /// Woken when there is something to be looked at.
+    pub waker: &'a Waker,
+}
+
 /// Carries calls to a server; those that do not block by one connection, in order.
 ///
 /// The replies of a call come together, or an error by its deadline. *Errors*: `STORAGE_UNAVAILABLE` and
 /// `STORAGE_TIMEOUT`, whose effect is known to be none for a call that was never sent.
 pub trait Link: Send + Sync {
     fn call(&self, call: Call<'_>) -> Replies;
+
+    /// Asks, if that can be done at once by one connection; false where it has to be a call.
+    fn glance(&self, _: &Asked<'_>) -> bool {
+        false
+    }
+
+    /// What a glance came to; told once.
+    fn look(&self, _ticket: u32, see: &mut dyn FnMut(Look<'_>)) {
+        see(Look::Missed);
+    }
 
     /// What time it is.
     fn now(&self) -> Timestamp;

@@ -30,15 +30,15 @@ mod with_crate;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use ear::Hints;
-pub use link::{Call, Link, Replies};
-pub use mux::{Access, Mux, Output, Want};
+pub use link::{Asked, Call, Link, Replies};
+pub use mux::{Access, Look, Mux, Output, Want};
 pub use net::{Errand, MAIN, Net};
-pub use resp::{Requests, Value, Values};
+pub use resp::{Pair, Requests, Value, Values};
 pub use url::{Target, Topology};
 #[cfg(feature = "redis-crate")]
 pub use with_crate::WithCrate;
 
-use crate::backend::{Backend, Failed, Info, Wait};
+use crate::backend::{Backend, Failed, Glance, Info, Sight, Wait};
 use crate::error::Result;
 use crate::run::Run;
 use crate::topic::{Subscription, Topic, Topics};
@@ -202,6 +202,18 @@ impl Backend for Redis {
             }
             Err(error) => Run::now(Err(Box::new(Failed { error, txn }))),
         }
+    }
+
+    fn glance(&self, glance: &Glance<'_>) -> bool {
+        let Glance { partition, key, field, deadline, ticket, waker } = *glance;
+        self.parts.with_room(|requests| {
+            question::fields(requests, partition, key, &[field], &self.parts.keys);
+            self.parts.link.glance(&Asked { requests, deadline, ticket, waker })
+        })
+    }
+
+    fn look(&self, ticket: u32, see: &mut dyn FnMut(Sight<'_>)) {
+        self.parts.link.look(ticket, &mut |look| see(decode::sight(&look)));
     }
 
     fn wait(&self, wait: Wait) -> Run<Result<bool>> {

@@ -5,23 +5,28 @@
 //! leave as one write. When to dial, when to give up and what a silence means is decided here.
 
 mod access;
+mod glances;
 mod heartbeat;
 mod manage;
 mod slot;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use access::Access;
+use glances::Glances;
+pub use glances::Look;
 use heartbeat::{Beat, Heartbeat};
 pub(super) use slot::Pending;
 use slot::Slot;
+use waiting::{Waiting, end, keep};
 
 use super::decode::refusal;
-use super::{encode, record};
 use super::history::History;
 use super::link::{Call, Replies};
 use super::resp::{self, Requests, Value};
+use super::{encode, record};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Effect, Error};
 use crate::id::Ids;
@@ -68,11 +73,12 @@ enum Phase {
 struct State {
     phase: Phase,
     /// Calls that were not sent yet, each with the length of its requests.
-    queue: Vec<(Arc<Slot>, usize)>,
+    queue: Vec<(Waiting, usize)>,
     /// The requests of these calls, one behind the other.
     requests: Vec<u8>,
     /// Calls that were sent, in the order in which their replies come.
-    sent: VecDeque<Arc<Slot>>,
+    sent: VecDeque<Waiting>,
+    glances: Glances,
     greeting: Option<Requests>,
     received: Vec<u8>,
     failures: u32,
@@ -101,6 +107,7 @@ impl Mux {
             queue: Vec::new(),
             requests: Vec::new(),
             sent: VecDeque::new(),
+            glances: Glances::default(),
             greeting: None,
             received: Vec::new(),
             failures: 0,
@@ -130,8 +137,8 @@ impl Mux {
         }
         let State { queue, sent, requests, .. } = &mut *state;
         // Nobody waits any more: what was not sent need not be.
-        keep(queue, requests, |slot| slot.mark_sent());
-        sent.extend(queue.drain(..).map(|(slot, _)| slot));
+        keep(queue, requests, |waiting| waiting.mark_sent());
+        sent.extend(queue.drain(..).map(|(waiting, _)| waiting));
         match room.get_mut(..requests.len()) {
             Some(room) => {
                 room.copy_from_slice(requests);
@@ -178,14 +185,11 @@ impl Mux {
             let message = format!("no connection to {}: {reason}", self.access.name());
             state.last_error = Some(Error::unavailable(message, Effect::NotApplied));
         }
-        let lost: Vec<_> = state.sent.drain(..).collect();
+        let lost = state.sent.drain(..).collect();
         let name = self.access.name();
-        drop(state);
-        for slot in lost {
-            slot.fail(|effect| {
-                Error::unavailable(format!("the connection to {name} was lost: {reason}"), effect)
-            });
-        }
+        end(state, lost, |effect| {
+            Error::unavailable(format!("the connection to {name} was lost: {reason}"), effect)
+        });
     }
 
     /// Bytes came. How many calls were under way: to answer half of them at a time keeps the server at work meanwhile.
@@ -201,9 +205,19 @@ impl Mux {
         while state.useless.is_none() {
             let rest = received.get(done..).unwrap_or_default();
             // Most replies to a MULTI say nothing else; there are always some behind them.
-            if rest.starts_with(resp::QUEUED) && state.sent.front().is_some_and(|slot| slot.pass()) {
-                done += resp::QUEUED.len();
-                continue;
+            match state.sent.front() {
+                Some(Waiting::Call(slot)) if rest.starts_with(resp::QUEUED) && slot.pass() => {
+                    done += resp::QUEUED.len();
+                    continue;
+                }
+                Some(Waiting::Glance(..)) => {
+                    if let Some((pair, len)) = resp::pair(rest) {
+                        done += len;
+                        state.saw(&pair, &mut answered);
+                        continue;
+                    }
+                }
+                _ => {}
             }
             match resp::read(rest) {
                 Ok(Some((value, len))) => {
@@ -223,13 +237,11 @@ impl Mux {
         received.drain(..done);
         state.received = received;
         drop(state);
-        for slot in answered {
-            slot.wake();
-        }
+        answered.into_iter().for_each(Waiting::wake);
         under_way
     }
 
-    fn take(&self, state: &mut State, value: Value, answered: &mut Vec<Arc<Slot>>) {
+    fn take(&self, state: &mut State, value: Value, answered: &mut Vec<Waiting>) {
         match state.phase {
             Phase::Greeting(left, until) => {
                 if self.access.is_no_master(&value) {
@@ -249,13 +261,8 @@ impl Mux {
                 }
             }
             _ => match state.sent.front() {
-                Some(slot) => {
-                    if slot.add(value)
-                        && let Some(slot) = state.sent.pop_front()
-                    {
-                        answered.push(slot);
-                    }
-                }
+                Some(Waiting::Call(slot)) if !slot.add(value) => {}
+                Some(_) => state.pop(answered),
                 // A reply that nobody asked for: the next one might reach the wrong caller.
                 None => state.useless = Some("it answered what nobody asked"),
             },
@@ -263,14 +270,17 @@ impl Mux {
     }
 
     /// The server does not let us in. With wrong credentials every waiting call fails at once: waiting won't help.
-    fn refuse(&self, state: &mut State, error: Error, answered: &mut Vec<Arc<Slot>>) {
+    fn refuse(&self, state: &mut State, error: Error, answered: &mut Vec<Waiting>) {
         state.useless = Some("it does not serve us");
         if error.code == Code::Config {
             let error = Error::new(Code::Config, format!("{} at {}", error.message, self.access.name()));
             state.requests.clear();
-            for (slot, _) in state.queue.drain(..) {
-                slot.settle(Err(error.clone()));
-                answered.push(slot);
+            for (waiting, _) in std::mem::take(&mut state.queue) {
+                match &waiting {
+                    Waiting::Call(slot) => slot.settle(Err(error.clone())),
+                    Waiting::Glance(..) => state.miss(&waiting),
+                }
+                answered.push(waiting);
             }
             state.last_error = Some(error);
         }
@@ -282,15 +292,15 @@ impl Mux {
         let mut state = self.lock();
         let mut late = Vec::new();
         let State { queue, requests, .. } = &mut *state;
-        keep(queue, requests, |slot| {
-            let waits = slot.waits(now);
+        keep(queue, requests, |waiting| {
+            let waits = waiting.waits(now);
             if !waits {
-                late.push(Arc::clone(slot));
+                late.push(waiting.share());
             }
             waits
         });
-        let sent_late: Vec<_> =
-            state.sent.iter().filter(|slot| slot.is_late(now) && !slot.is_settled()).cloned().collect();
+        let passed = state.sent.iter_mut().filter(|waiting| waiting.is_late(now));
+        let sent_late: Vec<_> = passed.map(Waiting::share).collect();
         state.silent_calls = state.silent_calls.saturating_add(u32::from(!sent_late.is_empty()));
         if state.silent_calls >= SILENT_CALLS {
             state.useless = Some("it does not answer");
@@ -308,17 +318,12 @@ impl Mux {
         };
         let known = state.last_error.clone();
         let want = self.want(&mut state, now);
-        drop(state);
-        for slot in late {
-            slot.fail(|_| match &known {
-                Some(error) if error.retryable => error.clone().retry_after(pause),
-                Some(error) => error.clone(),
-                None => Error::timeout(Effect::NotApplied),
-            });
-        }
-        for slot in sent_late {
-            slot.fail(Error::timeout);
-        }
+        end(state, late, |_| match &known {
+            Some(error) if error.retryable => error.clone().retry_after(pause),
+            Some(error) => error.clone(),
+            None => Error::timeout(Effect::NotApplied),
+        });
+        end(self.lock(), sent_late, Error::timeout);
         want
     }
 
@@ -342,12 +347,9 @@ impl Mux {
         let mut state = self.lock();
         state.phase = Phase::Closed;
         state.requests = Vec::new();
-        let queued: Vec<_> = state.queue.drain(..).map(|(slot, _)| slot).collect();
-        let sent: Vec<_> = state.sent.drain(..).collect();
-        drop(state);
-        for slot in queued.into_iter().chain(sent) {
-            slot.fail(|effect| Error { effect, ..Error::closed() });
-        }
+        let queued = std::mem::take(&mut state.queue).into_iter().map(|(waiting, _)| waiting);
+        let all = queued.chain(std::mem::take(&mut state.sent)).collect();
+        end(state, all, |effect| Error { effect, ..Error::closed() });
     }
 }
 
@@ -365,36 +367,8 @@ impl Mux {
             slot.settle(Err(error));
         } else {
             state.requests.extend_from_slice(&call.requests.bytes);
-            state.queue.push((Arc::clone(&slot), call.requests.bytes.len()));
+            state.queue.push((Waiting::Call(Arc::clone(&slot)), call.requests.bytes.len()));
         }
         Replies::of(Pending(slot))
     }
-}
-
-/// Takes out the calls that are not wanted, with their requests.
-fn keep(
-    queue: &mut Vec<(Arc<Slot>, usize)>,
-    requests: &mut Vec<u8>,
-    mut wanted: impl FnMut(&Arc<Slot>) -> bool,
-) {
-    // Usually all of them are: then nothing is moved.
-    let (mut at, mut gone) = (0, Vec::new());
-    queue.retain(|(slot, len)| {
-        let stays = wanted(slot);
-        if !stays {
-            gone.push((at, *len));
-        }
-        at += len;
-        stays
-    });
-    if gone.is_empty() {
-        return;
-    }
-    let (mut rest, mut from) = (Vec::with_capacity(requests.len()), 0);
-    for (at, len) in gone {
-        rest.extend_from_slice(requests.get(from..at).unwrap_or_default());
-        from = at + len;
-    }
-    rest.extend_from_slice(requests.get(from..).unwrap_or_default());
-    *requests = rest;
 }

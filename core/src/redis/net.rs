@@ -22,12 +22,11 @@ use master::Master;
 use nodes::Nodes;
 use pool::{Lane, Pool};
 
-use super::cluster::{Place, asking, key_of, slot_of};
+use super::cluster::{Place, asked_for, key_of, slot_of};
 use super::ear::{Ear, Hints};
 use super::history::Histories;
-use super::link::{Call, Link, Replies};
-use super::mux::{Access, Mux, Output, Want};
-use super::resp::Requests;
+use super::link::{Asked, Call, Link, Replies};
+use super::mux::{Access, Look, Mux, Output, Want};
 use super::url::{Target, Topology};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Effect, Error};
@@ -332,14 +331,6 @@ impl Net {
     }
 }
 
-/// The same behind what opens the door of a node that a slot is on its way to.
-fn asked_for(requests: &Requests) -> Requests {
-    let mut all = asking();
-    all.bytes.extend_from_slice(&requests.bytes);
-    all.replies += requests.replies;
-    all
-}
-
 impl Link for Net {
     fn call(&self, call: Call<'_>) -> Replies {
         if call.blocking {
@@ -354,6 +345,14 @@ impl Link for Net {
             return mux.call(call);
         }
         mux.call(Call { requests: &asked_for(call.requests), ..call })
+    }
+
+    fn glance(&self, asked: &Asked<'_>) -> bool {
+        !matches!(self.kind, Kind::Cluster(_)) && self.main.glance(asked)
+    }
+
+    fn look(&self, ticket: u32, see: &mut dyn FnMut(Look<'_>)) {
+        self.main.look(ticket, see);
     }
 
     fn now(&self) -> Timestamp {

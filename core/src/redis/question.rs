@@ -10,15 +10,25 @@ use crate::txn::Query;
 pub(super) fn ask(query: &Query, partition: Partition, keys: &Keys, requests: &mut Requests) {
     // What is asked most often is written down without a list of its parts.
     if let Query::Record { key, fields } = query {
-        requests.begin(3 + fields.len()).part("HMGET");
-        requests.made(|text| keys.spell_into(text, partition, key)).part("x");
-        for field in fields {
-            requests.part(field);
-        }
-        return;
+        return self::fields(requests, partition, key, fields, keys);
     }
     let (name, key, operands) = question(query);
     command(requests, name, |text| keys.spell_into(text, partition, key), &operands);
+}
+
+/// Asks for fields of a record, and in front of them for its deadline.
+pub(super) fn fields(
+    requests: &mut Requests,
+    partition: Partition,
+    key: &Key,
+    fields: &[impl AsRef<str>],
+    keys: &Keys,
+) {
+    requests.begin(3 + fields.len()).part("HMGET");
+    requests.made(|text| keys.spell_into(text, partition, key)).part("x");
+    for field in fields {
+        requests.part(field.as_ref());
+    }
 }
 
 /// Adds a command as a request; `spell` writes its key.

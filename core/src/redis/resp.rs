@@ -172,6 +172,32 @@ const FEW_PIECES: usize = 256 * 1_024;
 /// What a server says to each command of a `MULTI` that it takes.
 pub const QUEUED: &[u8] = b"+QUEUED\r\n";
 
+/// How a list of two begins.
+const TWO: &[u8] = b"*2\r\n";
+
+/// Two texts, each of which may be absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pair<'a>(pub Option<&'a [u8]>, pub Option<&'a [u8]>);
+
+/// Reads a list of two texts, and how many bytes it took; `None` while it is not whole, and for anything else, of which
+/// [`read`] knows more.
+pub fn pair(bytes: &[u8]) -> Option<(Pair<'_>, usize)> {
+    let mut rest = bytes.strip_prefix(TWO)?;
+    let mut bulk = || {
+        let (head, len) = line(rest).filter(|_| rest.first() == Some(&b'$'))?;
+        let behind = rest.get(len..)?;
+        let Some(size) = size(head).ok()? else {
+            rest = behind;
+            return Some(None);
+        };
+        let text = behind.get(..size)?;
+        rest = behind.get(size.checked_add(2)?..)?;
+        Some(Some(text))
+    };
+    let pair = Pair(bulk()?, bulk()?);
+    Some((pair, bytes.len() - rest.len()))
+}
+
 /// The first line without its mark, and what it takes with its end.
 fn line(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let end = bytes.iter().position(|byte| *byte == b'\r').filter(|end| bytes.get(end + 1) == Some(&b'\n'));

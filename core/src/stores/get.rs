@@ -19,6 +19,11 @@ use crate::txn::{Bundle, Few, Outcome, Query, Txn, Until};
 /// A record's text, or that there is none.
 type Found = Result<Option<String>>;
 
+/// A record's tag, by what it is told from.
+pub(super) fn tag_of<R: Record>(head: &Head<'_>, until: Until) -> Tag {
+    fingerprint(head.stamp, if R::TELLS_DEADLINE { until } else { Until::Never })
+}
+
 fn told(found: Found) -> Result<String> {
     found.map(|text| text.unwrap_or_else(|| NOTHING.to_owned()))
 }
@@ -136,8 +141,7 @@ impl Stores {
     ) -> Found {
         let Some(text) = text else { return Ok(None) };
         let head = Head::read(&id, &text)?;
-        let deadline = if R::TELLS_DEADLINE { until } else { Until::Never };
-        let tag = fingerprint(head.stamp, deadline);
+        let tag = tag_of::<R>(&head, until);
         // What does not come from the backend itself has to say so.
         if known.is_some_and(|known| known.same_as(&tag)) && provenance::latest() == Provenance::Backend {
             return Ok(Some(UNCHANGED.to_owned()));
@@ -156,7 +160,7 @@ impl Stores {
     }
 
     /// Whether a caller does well to hold the record: it was seen like this before, or is at hand anyway.
-    fn seen(&self, tree: Tree, field: &Name, text: &Arc<str>, until: Until) -> bool {
+    pub(super) fn seen(&self, tree: Tree, field: &Name, text: &Arc<str>, until: Until) -> bool {
         self.backend.info().immediate || self.bases.seen(tree, field, Some(Arc::clone(text)), Some(until))
     }
 }

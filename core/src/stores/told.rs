@@ -109,7 +109,7 @@ impl Tag {
         self
     }
 
-    fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -129,11 +129,17 @@ const ROOM_FOR_IDS: usize = 224;
 /// The tag changes whenever the JSON does. A caller that holds the record of a tag sends the tag along, and
 /// is told [`UNCHANGED`] instead of the same again.
 pub(super) fn tagged<R: Record>(tag: &Tag, seen: &Seen<'_>) -> String {
-    let mut out = String::with_capacity(seen.body.len() + ROOM_FOR_IDS);
+    let mut out = String::new();
+    push_tagged::<R>(&mut out, tag, seen);
+    out
+}
+
+/// The same behind what is there.
+pub(super) fn push_tagged<R: Record>(out: &mut String, tag: &Tag, seen: &Seen<'_>) {
+    out.reserve(seen.body.len() + ROOM_FOR_IDS);
     out.push_str(tag.as_str());
     out.push('\n');
-    R::write(seen, &mut out);
-    out
+    R::write(seen, out);
 }
 
 /// The answer for a record that is not there.

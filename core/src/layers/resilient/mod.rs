@@ -28,7 +28,7 @@ pub use news::Standing;
 pub use policy::{Bounds, Conflicts, Policy, Retry};
 pub use standings::Standings;
 
-use crate::backend::{Backend, Failed, Info, Wait};
+use crate::backend::{Backend, Failed, Glance, Info, Sight, Wait};
 use crate::breaker::{Mode, Permit};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Effect, Error, Result};
@@ -186,6 +186,22 @@ impl Resilient {
 impl Backend for Resilient {
     fn run(&self, txn: Txn) -> Run<Result<Outcome>> {
         Core::run(&self.core, txn)
+    }
+
+    /// Only while all is well: what goes wrong is the business of transactions.
+    fn glance(&self, glance: &Glance<'_>) -> bool {
+        let deadline = glance.deadline.min(self.core.clock.now().plus_ms(self.core.policy.attempt_ms));
+        !self.is_busy() && self.core.inner.glance(&Glance { deadline, ..*glance })
+    }
+
+    fn look(&self, ticket: u32, see: &mut dyn FnMut(Sight<'_>)) {
+        self.core.inner.look(ticket, &mut |sight| {
+            if let Sight::Field { .. } = sight {
+                self.core.gate.passed();
+                self.core.counts.note_sight(&sight);
+            }
+            see(sight);
+        });
     }
 
     fn wait(&self, wait: Wait) -> Run<Result<bool>> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::slot::Slot;
+use super::waiting::{Waiting, end};
 use super::{Access, Mux, Phase, State};
 use crate::clock::Timestamp;
 use crate::error::{Code, Effect, Error};
@@ -43,21 +44,18 @@ impl Mux {
     pub(in crate::redis) fn surrender(&self) {
         let mut state = self.lock();
         state.requests.clear();
-        let queued: Vec<_> = state.queue.drain(..).map(|(slot, _)| slot).collect();
+        let queued = std::mem::take(&mut state.queue).into_iter().map(|(waiting, _)| waiting).collect();
         let known = state.last_error.clone();
-        drop(state);
-        for slot in queued {
-            slot.fail(|_| {
-                let message = || format!("no connection to {}", self.access.name());
-                known.clone().unwrap_or_else(|| Error::unavailable(message(), Effect::NotApplied))
-            });
-        }
+        end(state, queued, |_| {
+            let message = || format!("no connection to {}", self.access.name());
+            known.clone().unwrap_or_else(|| Error::unavailable(message(), Effect::NotApplied))
+        });
     }
 
     /// Whether calls wait here, sent or not.
     pub(in crate::redis) fn is_waited_for(&self) -> bool {
         let state = self.lock();
-        !state.queue.is_empty() || state.sent.iter().any(|slot| Arc::strong_count(slot) > 1)
+        !state.queue.is_empty() || state.sent.iter().any(Waiting::is_waited_for)
     }
 
     /// Why the server did not let us in.
@@ -82,6 +80,7 @@ impl State {
         let mut requests = Requests::default();
         requests.request(&[b"PING"]);
         self.requests.extend_from_slice(&requests.bytes);
-        self.queue.push((Arc::new(Slot::new(1, false, Timestamp::MAX)), requests.bytes.len()));
+        let waiting = Waiting::Call(Arc::new(Slot::new(1, false, Timestamp::MAX)));
+        self.queue.push((waiting, requests.bytes.len()));
     }
 }
