@@ -45,6 +45,29 @@ async function proxy(port: number): Promise<TcpProxy> {
 const later = (ms: number, act: () => unknown) => setTimeout(() => void act(), ms)
 
 describe('calls under way together', () => {
+  it('are told in portions where they are many, so that others come in between', async () => {
+    const { url } = await server()
+    const storage = adapter(url)
+    const session = await new Fixture(storage).session()
+    let turn = 0
+    let counting = true
+    const count = (): void => {
+      turn += 1
+      if (counting) setImmediate(count)
+    }
+    count()
+    const told = new Map<number, number>()
+    const calls = Array.from({ length: 2_000 }, async () => {
+      await storage.getSession(session.sessionId)
+      told.set(turn, (told.get(turn) ?? 0) + 1)
+    })
+    await Promise.all(calls)
+    counting = false
+    // A turn may take bytes and tell the rest of what came before.
+    expect(Math.max(...told.values())).toBeLessThanOrEqual(3 * 128)
+    expect([...told.values()].reduce((sum, count) => sum + count)).toBe(2_000)
+  })
+
   it('are told half of them at a time, so that the server works on what follows from the first half', async () => {
     const { url } = await server()
     const storage = adapter(url)

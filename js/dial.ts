@@ -25,14 +25,14 @@ export class Dialler {
 
   /**
    * `ready` is called when bytes may be sent: by TLS once the server has proved who it is. `take` gets bytes that came;
-   * they are its own only until it returns.
+   * they are its own only until it returns, and what it gives is whether that was enough for one turn of the loop.
    */
-  dial(place: Place, ready: () => void, take: (bytes: Uint8Array) => void): Socket {
+  dial(place: Place, ready: () => void, take: (bytes: Uint8Array) => boolean): Socket {
     let full = 0
     const callback = (length: number): boolean => {
-      take(this.#room.subarray(0, length))
+      const enough = take(this.#room.subarray(0, length))
       full = length === ROOM ? full + 1 : 0
-      if (full < FULL_ROOMS) return true
+      if (full < FULL_ROOMS && !enough) return true
       // The loop reads on for as long as there is something to read: nobody else would have a turn.
       full = 0
       setImmediate(() => socket.resume())

@@ -9,6 +9,9 @@ const TICK_MS = 20
 /** So many ticks without a waiting call end the ticking. */
 const IDLE_TICKS = 50
 
+/** So many calls are told in one turn of the loop at the most: whoever else waits for the loop comes in between. */
+const PORTION = 128
+
 /** Bytes that leave with one write without being copied twice. */
 const ROOM = 256 * 1_024
 
@@ -166,14 +169,15 @@ export class Carrier {
       this.#native.connected(connection)
       this.#send(connection, wire)
     }
-    const take = (bytes: Uint8Array): void => {
+    const take = (bytes: Uint8Array): boolean => {
       const underWay = this.#native.feed(connection, bytes)
       // One half after the other: what follows from the first is on its way, and the server at work, while the second is told.
       // What went as one comes as one: what follows from that may go as one again.
-      this.#settle(underWay > 1 ? Math.ceil(underWay / 2) : this.#count)
+      this.#settle(underWay > 1 ? Math.min(Math.ceil(underWay / 2), PORTION) : this.#count)
       this.#send(connection, wire)
       // What came by one connection may have something sent by another.
       if (this.#wires.size > 1) this.#soon()
+      return underWay > 2 * PORTION
     }
     const socket = this.#dialler.dial(place, ready, take)
     const wire = { socket, connected: false }
@@ -203,7 +207,7 @@ export class Carrier {
 
   readonly #settleRest = (): void => {
     this.#rest = undefined
-    this.#settle()
+    this.#settle(PORTION)
     this.#soon()
   }
 

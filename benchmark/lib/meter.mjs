@@ -11,7 +11,7 @@ import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
  * @property {number} jsCpu µs of the JS thread per operation
  * @property {number} processCpu µs of all threads of the process per operation
  * @property {number} utilisation of the event loop, 0 to 1
- * @property {number} lagP99 of the event loop in ms, NaN when the loop never came to its timers
+ * @property {number} lagP99 of the event loop in ms behind the burst that a sample begins with, NaN when the loop never came to its timers
  */
 
 const LAG_RESOLUTION_MS = 1
@@ -38,13 +38,18 @@ export const sink = { sum: 0 }
  * @param {Operation} operation
  * @param {(answer: Awaited<ReturnType<Operation>>) => number} consume
  * @param {{ first: number, count: number, inFlight: number }} extent
+ * @param {() => void} goesOn called when the calls that a sample begins with, all in one turn of the loop, are made
  */
-async function drive(operation, consume, { first, count, inFlight }) {
+async function drive(operation, consume, { first, count, inFlight }, goesOn) {
   const end = first + count
+  const burst = first + inFlight
   let next = first
   let sum = 0
   const lane = async () => {
-    while (next < end) sum += consume(await operation(next++))
+    while (next < end) {
+      if (next === burst) goesOn()
+      sum += consume(await operation(next++))
+    }
   }
   if (inFlight === 1) await lane()
   else await Promise.all(Array.from({ length: Math.min(inFlight, count) }, lane))
@@ -61,12 +66,11 @@ async function drive(operation, consume, { first, count, inFlight }) {
 export async function sample(operation, consume, extent) {
   globalThis.gc?.()
   const lag = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS })
-  lag.enable()
   const loop = performance.eventLoopUtilization()
   const js = threadCpu()
   const all = processCpu()
   const start = performance.now()
-  await drive(operation, consume, extent)
+  await drive(operation, consume, extent, () => lag.enable())
   const seconds = (performance.now() - start) / 1_000
   const jsCpu = (threadCpu() - js) / extent.count
   const processTotal = (processCpu() - all) / extent.count
