@@ -27,9 +27,12 @@ pub fn digit(value: u64) -> u8 {
 }
 
 fn push_base32(out: &mut String, value: u64, width: usize) {
-    for place in (0..width).rev() {
-        out.push(char::from(digit(value >> (5 * place))));
+    // Seven bits, so a character is a byte; no number has more digits.
+    let mut digits = [b'0'; 16];
+    for (place, byte) in digits.iter_mut().take(width).enumerate() {
+        *byte = digit(value >> (5 * (width - 1 - place)));
     }
+    out.push_str(std::str::from_utf8(digits.get(..width).unwrap_or_default()).unwrap_or_default());
 }
 
 /// Each byte's value in the alphabet; 32 for one that is not in it.
@@ -225,11 +228,19 @@ impl Id {
     }
 }
 
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Id {
+    /// Its text, without the detour by a formatter.
+    #[must_use]
+    pub fn text(&self) -> String {
         let mut text = String::with_capacity(4 + TREE_LEN + 2 * NUMBER_LEN);
         self.push_to(&mut text);
-        f.write_str(&text)
+        text
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
     }
 }
 

@@ -52,7 +52,7 @@ raw_text!(JsonObject, json_schema!({ "type": "object", "x-type": "JsonObject" })
 
 impl Default for JsonObject {
     fn default() -> Self {
-        Self(serde_json::value::to_raw_value(&serde_json::Map::new()).unwrap_or_default())
+        Self(RawValue::from_string("{}".to_owned()).unwrap_or_default())
     }
 }
 

@@ -13,9 +13,9 @@ use crate::schema::{Chain, ChainUpdate};
 fn check_unchanged(tree: Tree, chain: u32, update: &ChainUpdate, before: &Stored<Chain>) -> Result<()> {
     let now = &before.record;
     Unchanged::default()
-        .field("chainId", update.chain_id.as_ref(), &Id::Chain(tree, chain).to_string())
-        .field("sessionId", update.session_id.as_ref(), &Id::Session(tree).to_string())
-        .field("stepOrder", update.step_order.as_ref(), &step_order(tree, chain, &before.aside))
+        .derived("chainId", update.chain_id.as_ref(), || Id::Chain(tree, chain).text())
+        .derived("sessionId", update.session_id.as_ref(), || Id::Session(tree).text())
+        .derived("stepOrder", update.step_order.as_ref(), || step_order(tree, chain, &before.aside))
         .field("stepCounts", update.step_counts.as_ref(), &now.step_counts)
         .optional("startedAt", update.started_at.as_ref(), now.started_at.as_ref())
         .optional("completedAt", update.completed_at.as_ref(), now.completed_at.as_ref())

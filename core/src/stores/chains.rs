@@ -24,13 +24,12 @@ impl Record for Chain {
 
     fn body(&self) -> Body {
         let mut body = Body::default();
-        body.field("title", &self.title).optional("source", self.source.as_ref());
-        body.field("status", &self.status).field("stepCounts", &self.step_counts);
-        body.optional("summary", self.summary.as_ref()).raw("metadata", self.metadata.text());
-        body.optional("startedAt", self.started_at.as_ref())
-            .optional("completedAt", self.completed_at.as_ref());
-        body.optional("archivedAt", self.archived_at.as_ref());
-        body.field("createdAt", &self.created_at).field("updatedAt", &self.updated_at);
+        body.text("title", &self.title).optional("source", self.source.as_ref());
+        body.text("status", self.status.name()).field("stepCounts", &self.step_counts);
+        body.optional_text("summary", self.summary.as_ref()).raw("metadata", self.metadata.text());
+        body.optional_time("startedAt", self.started_at).optional_time("completedAt", self.completed_at);
+        body.optional_time("archivedAt", self.archived_at);
+        body.time("createdAt", self.created_at).time("updatedAt", self.updated_at);
         body
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::record::Body;
+use super::marked::push_text;
 use crate::clock::Timestamp;
 use crate::id::Id;
 
@@ -19,14 +19,29 @@ pub(super) struct Happened<'a> {
 
 impl Happened<'_> {
     pub fn text(&self) -> Arc<str> {
-        let mut body = Body::default();
-        body.field("type", self.kind);
-        body.optional("chainId", self.chain.map(|id| id.to_string()).as_ref());
-        body.optional("stepId", self.step.map(|id| id.to_string()).as_ref());
-        body.field("userId", self.user).field("at", &self.at).raw("data", self.data);
-        body.into_json().into()
+        let mut text = String::with_capacity(ROOM_FOR_PLACE + self.user.len() + self.data.len());
+        text.push_str("{\"type\":");
+        push_text(&mut text, self.kind);
+        for (name, id) in [(",\"chainId\":\"", self.chain), (",\"stepId\":\"", self.step)] {
+            if let Some(id) = id {
+                text.push_str(name);
+                id.push_to(&mut text);
+                text.push('"');
+            }
+        }
+        text.push_str(",\"userId\":");
+        push_text(&mut text, self.user);
+        text.push_str(",\"at\":\"");
+        self.at.push_to(&mut text);
+        text.push_str("\",\"data\":");
+        text.push_str(self.data);
+        text.push('}');
+        text.into()
     }
 }
+
+/// Room for what an event tells beside its user and its data.
+const ROOM_FOR_PLACE: usize = 192;
 
 /// The public JSON of an event: `stored` with the ids that its place tells.
 pub(super) fn public_event(origin: Id, position: u64, stored: &str) -> String {

@@ -30,16 +30,31 @@ pub fn add(out: &mut Vec<u8>, value: &[u8], bytes: bool) {
     }
 }
 
+/// Whether a text stands in a JSON string as it is.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
+}
+
 /// Adds a text to a JSON text, as a string.
 pub fn add_text(out: &mut Vec<u8>, text: &str) {
-    let plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
-    if !plain {
+    if !is_plain(text) {
         out.extend_from_slice(quoted(text).as_bytes());
         return;
     }
     out.push(b'"');
     out.extend_from_slice(text.as_bytes());
     out.push(b'"');
+}
+
+/// The same to a JSON text that is a string.
+pub fn push_text(out: &mut String, text: &str) {
+    if !is_plain(text) {
+        out.push_str(&quoted(text));
+        return;
+    }
+    out.push('"');
+    out.push_str(text);
+    out.push('"');
 }
 
 /// A value as JSON: a string, or `{"base64":"..."}` where bytes are wanted.

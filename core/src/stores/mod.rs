@@ -5,6 +5,7 @@
 
 mod archive;
 mod bases;
+mod body;
 mod caches;
 mod chain_update;
 mod chains;

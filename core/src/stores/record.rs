@@ -6,7 +6,6 @@
 //! record) and the record's body: JSON without what its place already tells (ids, version, deadline).
 
 use std::fmt::Display;
-use std::ops::Range;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -14,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::replay::{CLEARED, NULLABLE};
-use super::told::{Seen, fingerprint, tagged};
+pub(super) use super::body::Body;
+use super::told::{Seen, fingerprint, push_number, tagged};
 use crate::error::{Code, Error, Result};
 use crate::id::{Id, digit};
 use crate::txn::Until;
@@ -28,126 +27,6 @@ pub const SCHEMA_VERSION: u32 = 2;
 
 /// The first version, which knew neither archives nor leases.
 pub(super) const BEFORE_ARCHIVES: u32 = 1;
-
-/// Room for a typical record's text and fields.
-const TYPICAL_BYTES: usize = 512;
-const TYPICAL_FIELDS: usize = 14;
-
-/// A record's fields as JSON, in order, with the place of each value.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Body {
-    text: Vec<u8>,
-    spans: Vec<(&'static str, Range<usize>)>,
-}
-
-impl Body {
-    /// Adds a field with any serializable value.
-    pub fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> &mut Self {
-        let from = self.name(name);
-        // Of the types that are put here none can fail to become JSON.
-        let _ = serde_json::to_writer(&mut self.text, value);
-        self.spans.push((name, from..self.text.len()));
-        self
-    }
-
-    fn name(&mut self, name: &'static str) -> usize {
-        if self.text.capacity() == 0 {
-            (self.text, self.spans) = (Vec::with_capacity(TYPICAL_BYTES), Vec::with_capacity(TYPICAL_FIELDS));
-        }
-        self.text.extend_from_slice(if self.text.is_empty() { b"{\"" } else { b",\"" });
-        self.text.extend_from_slice(name.as_bytes());
-        self.text.extend_from_slice(b"\":");
-        self.text.len()
-    }
-
-    /// Adds a field if there is a value.
-    pub fn optional<T: Serialize>(&mut self, name: &'static str, value: Option<&T>) -> &mut Self {
-        if let Some(value) = value {
-            self.field(name, value);
-        }
-        self
-    }
-
-    /// Adds a field whose value is JSON already.
-    pub fn raw(&mut self, name: &'static str, json: &str) -> &mut Self {
-        let from = self.name(name);
-        self.text.extend_from_slice(json.as_bytes());
-        self.spans.push((name, from..self.text.len()));
-        self
-    }
-
-    fn values(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let text = |span: &Range<usize>| {
-            self.text.get(span.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok())
-        };
-        self.spans.iter().map(move |(name, span)| (*name, text(span).unwrap_or("null")))
-    }
-
-    fn value(&self, name: &str) -> Option<&str> {
-        self.values().find(|(known, _)| *known == name).map(|(_, value)| value)
-    }
-
-    /// The JSON object.
-    pub fn json(&self) -> String {
-        let mut json = String::with_capacity(self.text.len() + 2);
-        // What is put here is UTF-8: JSON that was checked, or that serde wrote.
-        json.push_str(if self.text.is_empty() {
-            "{"
-        } else {
-            std::str::from_utf8(&self.text).unwrap_or("{")
-        });
-        json.push('}');
-        json
-    }
-
-    /// The JSON object, without a copy.
-    pub fn into_json(mut self) -> String {
-        if self.text.is_empty() {
-            self.text.push(b'{');
-        }
-        self.text.push(b'}');
-        // See `json`.
-        String::from_utf8(self.text).unwrap_or_else(|_| "{}".to_owned())
-    }
-
-    /// The fields that differ from `before`, as a JSON object: new values, and `null` for what is gone; of a field whose
-    /// value may be `null`, its name in a list.
-    pub fn changes_since(&self, before: &Self, version: u64) -> String {
-        let mut changes = Self::default();
-        for (name, value) in self.values().filter(|(name, _)| *name != "updatedAt") {
-            if before.value(name) != Some(value) {
-                changes.raw(name, value);
-            }
-        }
-        for (name, _) in before.values().filter(|(name, _)| self.value(name).is_none()) {
-            if name == NULLABLE {
-                changes.field(CLEARED, &[name]);
-            } else {
-                changes.raw(name, "null");
-            }
-        }
-        changes.field("version", &version).json()
-    }
-
-    /// The fields of a new record that its event does not tell otherwise: those behind the owner, before the times.
-    pub fn as_created(&self) -> String {
-        let from = match self.spans.first() {
-            Some(("userId", span)) => span.end + 1,
-            _ => 1,
-        };
-        let times = self.spans.iter().position(|(name, _)| *name == "createdAt").unwrap_or(self.spans.len());
-        let to =
-            times.checked_sub(1).and_then(|last| self.spans.get(last)).map_or(from, |(_, span)| span.end);
-        let told =
-            self.text.get(from..to).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
-        ["{", told, "}"].concat()
-    }
-
-    pub fn differs_from(&self, before: &Self) -> bool {
-        let mine = self.values().filter(|(name, _)| *name != "updatedAt");
-        !mine.eq(before.values().filter(|(name, _)| *name != "updatedAt"))
-    }
-}
 
 /// A record that can be stored.
 pub(super) trait Record: DeserializeOwned {
@@ -245,14 +124,26 @@ impl<R: Record> Stored<R> {
 
     /// The stored text, in the form of this version.
     pub fn text(&self, schema: u32) -> Arc<str> {
-        let aside = if self.aside == Aside::default() {
-            String::new()
+        let mut text = String::with_capacity(self.stamp.len() + ROOM_FOR_HEAD + self.json.len());
+        text.push_str(&self.stamp);
+        text.push(' ');
+        push_number(&mut text, u64::from(schema));
+        text.push(' ');
+        let proof = text.len();
+        text.push_str(UNPROVED);
+        let proved = text.len();
+        if self.aside == Aside::default() {
+            text.push_str("0:");
         } else {
-            serde_json::to_string(&self.aside).unwrap_or_default()
-        };
-        let (mut length, mut version) = (itoa::Buffer::new(), itoa::Buffer::new());
-        let rest = [length.format(aside.len()), ":", &aside, &self.json].concat();
-        [&self.stamp, " ", version.format(schema), " ", &prove::<R>(&rest), " ", &rest].concat().into()
+            let aside = serde_json::to_string(&self.aside).unwrap_or_default();
+            push_number(&mut text, aside.len() as u64);
+            text.push(':');
+            text.push_str(&aside);
+        }
+        text.push_str(&self.json);
+        let sign = prove::<R>(text.get(proved..).unwrap_or_default());
+        text.replace_range(proof..proof + PROOF_LEN, &sign);
+        text.into()
     }
 
     /// The record as it is told at this place.
@@ -335,6 +226,10 @@ fn prove<R: Record>(text: &str) -> SmolStr {
 
 /// Characters of a proof.
 const PROOF_LEN: usize = 8;
+/// What stands in its place until it is known, with the blank behind it.
+const UNPROVED: &str = "-------- ";
+/// Room for a head's parts but the stamp, with a usual aside.
+const ROOM_FOR_HEAD: usize = 96;
 
 fn parse<T: DeserializeOwned>(id: &impl Display, json: &str) -> Result<T> {
     // serde's own words may quote the stored value; its place is enough to find it.

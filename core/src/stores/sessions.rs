@@ -26,10 +26,10 @@ impl Record for Session {
 
     fn body(&self) -> Body {
         let mut body = Body::default();
-        body.field("userId", &self.user_id).field("state", &self.state);
-        body.optional("title", self.title.as_ref()).field("tags", &self.tags);
+        body.text("userId", &self.user_id).text("state", self.state.name());
+        body.optional_text("title", self.title.as_ref()).field("tags", &self.tags);
         body.raw("metadata", self.metadata.text());
-        body.field("createdAt", &self.created_at).field("updatedAt", &self.updated_at);
+        body.time("createdAt", self.created_at).time("updatedAt", self.updated_at);
         body
     }
 
@@ -323,7 +323,7 @@ fn check_unchanged(tree: Tree, update: &SessionUpdate, before: &Stored<Session>,
     };
     let session = &before.record;
     Unchanged::default()
-        .field("sessionId", update.session_id.as_ref(), &Id::Session(tree).to_string())
+        .derived("sessionId", update.session_id.as_ref(), || Id::Session(tree).text())
         .field("userId", update.user_id.as_ref(), &session.user_id)
         .field("createdAt", update.created_at.as_ref(), &session.created_at)
         .field("updatedAt", update.updated_at.as_ref(), &session.updated_at)

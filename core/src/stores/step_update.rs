@@ -100,9 +100,9 @@ fn check_unchanged(
 ) -> Result<()> {
     let now = &before.record;
     Unchanged::default()
-        .field("stepId", update.step_id.as_ref(), &Id::Step(tree, chain, number).to_string())
-        .field("chainId", update.chain_id.as_ref(), &Id::Chain(tree, chain).to_string())
-        .field("sessionId", update.session_id.as_ref(), &Id::Session(tree).to_string())
+        .derived("stepId", update.step_id.as_ref(), || Id::Step(tree, chain, number).text())
+        .derived("chainId", update.chain_id.as_ref(), || Id::Chain(tree, chain).text())
+        .derived("sessionId", update.session_id.as_ref(), || Id::Session(tree).text())
         .field("stepNumber", update.step_number.as_ref(), &u64::from(number))
         .field("attempt", update.attempt.as_ref(), &now.attempt)
         .optional("startedAt", update.started_at.as_ref(), now.started_at.as_ref())

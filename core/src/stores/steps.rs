@@ -6,7 +6,7 @@ use super::archive::Whereabouts;
 use super::chains::{chain_lying_in, next_of, refuse_if_terminal};
 use super::event_text::Happened;
 use super::record::{Aside, Body, Lease, Record, Stored};
-use super::rollup::{is_terminal, roll_up, step_event};
+use super::rollup::{State, is_terminal, roll_up, step_event};
 use super::settle::{ATTEMPTS, Look, Plan, View, too_fast};
 use super::step_update::{StepTerms, check_waits_for, updated};
 use super::told::{Seen, if_there, public, push_number, push_public, push_version};
@@ -23,17 +23,16 @@ impl Record for Step {
 
     fn body(&self) -> Body {
         let mut body = Body::default();
-        body.field("action", &self.action).optional("model", self.model.as_ref());
+        body.text("action", &self.action).optional_text("model", self.model.as_ref());
         body.raw("inputs", self.inputs.text())
             .field("waitsFor", &self.waits_for)
-            .field("status", &self.status);
+            .text("status", self.status.name());
         if let Some(result) = &self.result {
             body.raw("result", result.text());
         }
-        body.optional("error", self.error.as_ref()).field("attempt", &self.attempt);
-        body.optional("startedAt", self.started_at.as_ref())
-            .optional("completedAt", self.completed_at.as_ref());
-        body.field("createdAt", &self.created_at).field("updatedAt", &self.updated_at);
+        body.optional_text("error", self.error.as_ref()).number("attempt", self.attempt);
+        body.optional_time("startedAt", self.started_at).optional_time("completedAt", self.completed_at);
+        body.time("createdAt", self.created_at).time("updatedAt", self.updated_at);
         body
     }
 

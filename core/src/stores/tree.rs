@@ -6,7 +6,7 @@ use smol_str::SmolStrBuilder;
 
 use super::record::SCHEMA_VERSION;
 use crate::clock::Timestamp;
-use crate::id::{Tree, base32, read_base32};
+use crate::id::{Tree, base32, digit, read_base32};
 use crate::key::{Key, Name, Partition, Space};
 use crate::schema::SessionState;
 use crate::txn::{Effect, Feed, Until};
@@ -70,7 +70,7 @@ pub(super) fn archive_key(tree: Tree) -> Key {
 
 /// Of an archive: the steps of a chain, as a bundle. The chain itself is the bundle in its usual field.
 pub(super) fn steps_field(chain: u32) -> Name {
-    joined(&["p", &chain_number(chain)])
+    numbered(b'p', &[chain])
 }
 
 /// The chain that an archive's field is of, if it is the chain itself.
@@ -159,11 +159,23 @@ pub(super) fn user_partition(user: &str) -> Partition {
 }
 
 pub(super) fn chain_field(chain: u32) -> Name {
-    joined(&["c", &chain_number(chain)])
+    numbered(b'c', &[chain])
 }
 
 pub(super) fn step_field(chain: u32, step: u32) -> Name {
-    joined(&["p", &chain_number(chain), &chain_number(step)])
+    numbered(b'p', &[chain, step])
+}
+
+/// A letter and numbers behind it, every one of the same width.
+fn numbered(letter: u8, numbers: &[u32]) -> Name {
+    let mut name = [letter; 1 + 2 * WIDTH];
+    let places = name.iter_mut().skip(1);
+    let digits = numbers
+        .iter()
+        .flat_map(|number| (0..WIDTH).rev().map(move |place| digit(u64::from(*number) >> (5 * place))));
+    places.zip(digits).for_each(|(place, digit)| *place = digit);
+    let name = name.get(..1 + numbers.len() * WIDTH).unwrap_or_default();
+    Name::new(std::str::from_utf8(name).unwrap_or_default())
 }
 
 pub(super) fn chain_number(number: u32) -> String {

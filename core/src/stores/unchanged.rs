@@ -18,6 +18,16 @@ impl Unchanged {
         self
     }
 
+    /// The same where it takes something to know what it is.
+    pub fn derived<T: PartialEq>(
+        self,
+        name: &'static str,
+        given: Option<&T>,
+        current: impl FnOnce() -> T,
+    ) -> Self {
+        if given.is_none() { self } else { self.field(name, given, &current()) }
+    }
+
     /// The same for a field that may be absent from the record.
     pub fn optional<T: PartialEq>(self, name: &'static str, given: Option<&T>, current: Option<&T>) -> Self {
         match (given, current) {
