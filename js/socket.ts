@@ -197,7 +197,7 @@ export class Carrier {
   }
 
   /** Tells what has finished: `most` calls now, the others when what these lead to has left. */
-  #settle(most = this.#count): void {
+  #settle(most = PORTION): void {
     if (this.#settleSome(most)) this.#rest ??= setImmediate(this.#settleRest)
   }
 
@@ -207,7 +207,7 @@ export class Carrier {
 
   readonly #settleRest = (): void => {
     this.#rest = undefined
-    this.#settle(PORTION)
+    this.#settle()
     this.#soon()
   }
 
