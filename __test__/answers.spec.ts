@@ -1,6 +1,6 @@
 // What the face makes of a batch of answers.
 import { expect, it } from 'vitest'
-import { Answers, answered, ERROR, HELD, NOTHING, UNCHANGED, VALUE } from '../dist/answers.js'
+import { Answers, answered, ERROR, HELD, NOTHING, UNCHANGED, VALUE } from '../js/answers.js'
 
 /** What each of the calls 0, 1, 2 ... is told when they finish together with these kinds and this text. */
 function told(kinds: number[], text: string): unknown[] {

@@ -132,7 +132,7 @@ describe(`answers that are held, seed ${seed}`, () => {
     const { sessionId } = await storage.createSession('eve', {})
     await storage.createSession('eve', {})
     expect((await storage.getSession(sessionId))?.sessionId).toBe(sessionId)
-    await expect(storage.getChain(sessionId)).rejects.toMatchObject({ code: 'STORAGE_INVALID' })
+    await expect(storage.getChain(String(sessionId))).rejects.toMatchObject({ code: 'STORAGE_INVALID' })
     await expect(storage.listChains('eve')).rejects.toMatchObject({ code: 'STORAGE_INVALID' })
     expect((await storage.listSessions('eve', { limit: 1 })).length).toBe(1)
     expect((await storage.listSessions('eve')).length).toBe(2)

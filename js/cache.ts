@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-
 import { type Calls, numberOf } from './calls.js'
 import type { Json } from './generated/records.js'
 import type { CallOptions } from './types.js'
@@ -103,7 +101,7 @@ export class Cache {
         computed.catch(() => {})
       }
       if (sight.stale) return sight.stale[0]
-      await sleep(sight.waitMs)
+      await new Promise((resume) => setTimeout(resume, sight.waitMs))
     }
   }
 

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type IStorage, openStorage, type Session, type Step, StorageError } from './index.js'
-import { type Recorded, recordChain } from './recorder.js'
+import { type IStorage, openStorage, recordChain, type Session, type Step, StorageError } from './index.js'
+import type { Recorded } from './recorder.js'
 
 const HELP = `flowkeep: records commands as a chain of steps
 

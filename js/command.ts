@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { stripVTControlCharacters } from 'node:util'
 
 /** Bytes of output kept of one command: the tail, because that is where a failure says its reason. */
@@ -85,6 +85,8 @@ function start(run: string | readonly string[], cwd: string | undefined): ChildP
     windowsHide: true,
     cwd,
   }
+  // Loaded when it is needed: few who load the package run a command by it.
+  const { spawn } = process.getBuiltinModule('node:child_process')
   if (typeof run === 'string') return spawn(run, { ...options, shell: true })
   const [file = '', ...args] = run
   return spawn(file, args, options)

@@ -1,5 +1,5 @@
-import { connect, isIP, type OnReadOpts, type Socket } from 'node:net'
-import { createSecureContext, connect as dialTls, type SecureContext } from 'node:tls'
+import type { OnReadOpts, Socket } from 'node:net'
+import type { SecureContext } from 'node:tls'
 import type { Place } from '../native.js'
 import { ConfigError } from './errors.js'
 import type { TlsOptions } from './open.js'
@@ -44,6 +44,8 @@ export class Dialler {
   }
 
   #connect({ host, port, path, tls }: Place, onread: OnReadOpts, ready: () => void): Socket {
+    // Loaded when they are needed: who stays in memory does not wait for them at the start.
+    const { connect, isIP } = process.getBuiltinModule('node:net')
     const usual = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 5_000, onread }
     if (path !== undefined) return connect({ path, ...usual }, ready)
     if (!tls) return connect({ host, port, ...usual }, ready)
@@ -52,7 +54,7 @@ export class Dialler {
     const name = servername === undefined ? {} : { servername }
     const context = this.#context === undefined ? {} : { secureContext: this.#context }
     const wanted = { host, port, rejectUnauthorized, onread, ...name, ...context }
-    const socket = dialTls(wanted, ready)
+    const socket = process.getBuiltinModule('node:tls').connect(wanted, ready)
     socket.setNoDelay(true)
     socket.setKeepAlive(true, usual.keepAliveInitialDelay)
     return socket
@@ -61,7 +63,7 @@ export class Dialler {
 
 function contextOf({ ca, cert, key }: TlsOptions): SecureContext {
   try {
-    return createSecureContext({ ca, cert, key })
+    return process.getBuiltinModule('node:tls').createSecureContext({ ca, cert, key })
   } catch {
     // What is wrong in them is not told: a key is a secret.
     const message = 'tls: its ca, cert and key are no PEM texts that belong together'

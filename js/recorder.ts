@@ -1,5 +1,4 @@
 import { hostname } from 'node:os'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type CommandOutcome, commandText, runCommand } from './command.js'
 import type { Chain, IStorage, JsonObject, SessionId, Step, StepUpdate } from './index.js'
 
@@ -172,6 +171,7 @@ class Run {
       }
       await this.#update(index, { status: 'failed', error: explain(outcome), result })
       if (attempt > retries) return false
+      const { setTimeout: sleep } = process.getBuiltinModule('node:timers/promises')
       await sleep(RETRY_PAUSE_MS, undefined, { signal }).catch(() => {})
       if (signal.aborted) return false
       earlier.push({ ...measured(outcome), output: ending(outcome.output, EARLIER_OUTPUT_LIMIT) })

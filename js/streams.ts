@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { type Calls, numberOf } from './calls.js'
 import type {
   CreateGroupOptions,
@@ -312,5 +311,5 @@ function consumerOf(
   group: string,
   options: { readonly consumer?: string } | undefined,
 ): Consumer {
-  return { stream, group, consumer: options?.consumer ?? `consumer-${randomUUID()}` }
+  return { stream, group, consumer: options?.consumer ?? `consumer-${crypto.randomUUID()}` }
 }

@@ -1,6 +1,6 @@
-// Brings a clone to the point where it runs: npm packages, the addon (cargo, through napi), dist/ (tsc).
+// Brings a clone to the point where it runs: npm packages, the addon (cargo, through napi), dist/ (tsc, rolldown).
 // Work that is up to date is skipped. Used by start, test and pack; alone it is `npm run build`:
-//   node scripts/prepare.mjs [--quick | --release] [--test-hooks]
+//   node scripts/prepare.mjs [--quick | --release] [--test-hooks] [--typescript]: the last is dist/ alone
 import { createHash } from 'node:crypto'
 import {
   chmodSync,
@@ -13,7 +13,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import {
   atLeast,
   capture,
@@ -145,21 +145,28 @@ function place(folder, name) {
   renameSync(beside, to)
 }
 
-/** Compiles js/ to dist/ and removes what no source stands for any more. */
-export async function buildTypescript() {
-  await must(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json'])
-  prune(join(root, 'dist'), join(root, 'js'))
-  const cli = join(root, 'dist/cli.js')
-  if (existsSync(cli)) chmodSync(cli, 0o755)
-}
+/** What the package is entered by: each becomes one file, since a file of its own for each module would be looked for, read and compiled at every start. */
+const entries = ['index', 'cli', 'sse', 'zod/index']
 
-function prune(compiled, source) {
-  for (const name of readdirSync(compiled)) {
-    const path = join(compiled, name)
-    const stem = join(source, basename(name).replace(/(\.d\.ts|\.js)(\.map)?$/, ''))
-    if (statSync(path).isDirectory() && existsSync(stem)) prune(path, stem)
-    else if (!existsSync(stem) && !existsSync(`${stem}.ts`)) rmSync(path, { recursive: true })
+/** Writes dist/: declarations by tsc, which checks the types, and what runs by rolldown. */
+export async function buildTypescript() {
+  const dist = join(root, 'dist')
+  rmSync(dist, { recursive: true, force: true })
+  await must(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json'])
+  const { rolldown } = await import('rolldown')
+  for (const entry of entries) {
+    const bundle = await rolldown({
+      input: join(root, 'js', `${entry}.ts`),
+      platform: 'node',
+      // The addon, and of the other entries the package itself, so that there is one of each class.
+      external: [/^node:/, /native\.js$/, 'zod', ...(entry === 'cli' ? ['./index.js'] : [])],
+      resolve: { extensionAlias: { '.js': ['.ts', '.js'] } },
+      logLevel: 'warn',
+    })
+    await bundle.write({ file: join(dist, `${entry}.js`), format: 'cjs' })
+    await bundle.close()
   }
+  chmodSync(join(dist, 'cli.js'), 0o755)
 }
 
 /** Everything, in order. */
@@ -174,6 +181,7 @@ export async function prepare({ profile, hooks } = {}) {
 if (process.argv[1] === import.meta.filename) {
   const has = (flag) => process.argv.includes(flag)
   await runMain(async () => {
+    if (has('--typescript')) return buildTypescript()
     await prepare({ profile: has('--quick') ? 'quick' : 'release', hooks: has('--test-hooks') })
   })
 }
