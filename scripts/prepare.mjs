@@ -145,28 +145,13 @@ function place(folder, name) {
   renameSync(beside, to)
 }
 
-/** What the package is entered by: each becomes one file, since a file of its own for each module would be looked for, read and compiled at every start. */
-const entries = ['index', 'cli', 'sse', 'zod/index']
-
 /** Writes dist/: declarations by tsc, which checks the types, and what runs by rolldown. */
 export async function buildTypescript() {
-  const dist = join(root, 'dist')
-  rmSync(dist, { recursive: true, force: true })
-  await must(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json'])
-  const { rolldown } = await import('rolldown')
-  for (const entry of entries) {
-    const bundle = await rolldown({
-      input: join(root, 'js', `${entry}.ts`),
-      platform: 'node',
-      // The addon, and of the other entries the package itself, so that there is one of each class.
-      external: [/^node:/, /native\.js$/, 'zod', ...(entry === 'cli' ? ['./index.js'] : [])],
-      resolve: { extensionAlias: { '.js': ['.ts', '.js'] } },
-      logLevel: 'warn',
-    })
-    await bundle.write({ file: join(dist, `${entry}.js`), format: 'cjs' })
-    await bundle.close()
-  }
-  chmodSync(join(dist, 'cli.js'), 0o755)
+  const tool = (path, ...args) => must(process.execPath, [join(root, 'node_modules', path), ...args])
+  rmSync(join(root, 'dist'), { recursive: true, force: true })
+  await tool('typescript/bin/tsc', '-p', 'tsconfig.json')
+  await tool('rolldown/bin/cli.mjs', '-c', 'rolldown.config.mjs', '--logLevel', 'warn')
+  chmodSync(join(root, 'dist/cli.js'), 0o755)
 }
 
 /** Everything, in order. */

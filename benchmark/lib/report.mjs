@@ -1,5 +1,5 @@
 /** Tables, as Markdown: they read well on a terminal, too. */
-import { bestPeer, families, goal, ours } from './compare.mjs'
+import { bestPeer, families, goals, ours } from './compare.mjs'
 
 /** @typedef {import('./play.mjs').Row} Row */
 /** @typedef {import('./play.mjs').Result} Result */
@@ -40,10 +40,12 @@ const both = (a, b, show) => `${a ? show(a) : NONE} / ${b ? show(b) : NONE}`
 
 /** @param {Row} row */
 function verdict(row) {
-  const wanted = goal(row)
   const own = ours(row)
-  if (!wanted || !own) return NONE
-  return `${wanted.ratio} ${own.perSecond / wanted.peer.perSecond >= wanted.ratio ? 'met' : 'MISSED'}`
+  if (!own) return NONE
+  const words = goals(row).map(
+    ({ ratio, peer }) => `${ratio} ${own.perSecond / peer.perSecond >= ratio ? 'met' : 'MISSED'}`,
+  )
+  return words.join(', ') || NONE
 }
 
 /** @param {Result | undefined} own @param {Result | undefined} peer */
