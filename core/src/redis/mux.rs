@@ -196,14 +196,20 @@ impl Mux {
     pub fn feed(&self, bytes: &[u8]) -> usize {
         let mut state = self.lock();
         let under_way = state.sent.len();
+        // What came before and is not whole yet is put in front; nearly always there is no such thing, and nothing is copied.
         let mut received = std::mem::take(&mut state.received);
-        received.extend_from_slice(bytes);
+        let bytes = if received.is_empty() {
+            bytes
+        } else {
+            received.extend_from_slice(bytes);
+            &received
+        };
         state.silent_calls = 0;
         state.heartbeat.heard();
         let mut done = 0;
         let mut answered = Vec::new();
         while state.useless.is_none() {
-            let rest = received.get(done..).unwrap_or_default();
+            let rest = bytes.get(done..).unwrap_or_default();
             // Most replies to a MULTI say nothing else; there are always some behind them.
             match state.sent.front() {
                 Some(Waiting::Call(slot)) if rest.starts_with(resp::QUEUED) && slot.pass() => {
@@ -234,8 +240,8 @@ impl Mux {
                 }
             }
         }
-        received.drain(..done);
-        state.received = received;
+        let rest = bytes.get(done..).unwrap_or_default();
+        state.received = if rest.len() == received.len() { received } else { rest.to_vec() };
         drop(state);
         answered.into_iter().for_each(Waiting::wake);
         under_way
