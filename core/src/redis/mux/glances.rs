@@ -27,7 +27,7 @@ pub(super) struct Glances {
 const ROOM_KEPT: usize = 1 << 20;
 
 impl Glances {
-    /// Keeps an answer. The text that goes by itself stays beside the other.
+    /// Keeps an answer until it is asked for.
     pub fn saw(&mut self, ticket: u32, pair: &Pair<'_>) {
         let mut keep = |bytes: Option<&[u8]>| {
             let from = self.bytes.len();
