@@ -2,7 +2,7 @@ import type { Standing } from './standing.js'
 
 /** Answers that are held at the most; half of them are those used last. */
 const MOST = 32_768
-/** Characters of their texts that are held at the most. */
+/** Characters of their texts that are held at the most; an answer of more than half of that is not held at all. */
 const MOST_TEXT = 16 * 1_024 * 1_024
 
 /** An answer that was given out: a record, or a list of records. */
@@ -79,6 +79,7 @@ export class HeldAnswers {
     key: string,
     rest: Pick<Held, 'tag' | 'answer' | 'dates' | 'times' | 'size'>,
   ): void {
+    if (rest.size > MOST_TEXT / 2) return
     const held = { operation, ...rest, partition: -1, written: 0, until: 0 }
     this.#standing?.ground(held)
     this.#insert(key, held)
