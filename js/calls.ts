@@ -91,7 +91,10 @@ export class Calls {
   get(operation: number, id: unknown, options: unknown, revive: Revive): Promise<unknown> {
     if (typeof id !== 'string') return this.byId(operation, id, undefined, options, revive, false)
     const held = this.#held.get(operation, id)
-    if (options === undefined && this.#stands(held)) return Promise.resolve(held.answer)
+    if (options === undefined && this.#stands(held)) {
+      held.promise ??= Promise.resolve(held.answer)
+      return held.promise
+    }
     const { signal, text, tagged } = split(options)
     if (signal?.aborted) return Promise.reject(signal.reason)
     const answer = call(this.#storage, operation, id, held?.tag, text, tagged ? OPTIONS_TAGGED : 0)

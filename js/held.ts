@@ -16,6 +16,8 @@ export interface Held {
   readonly dates: readonly Date[]
   readonly times: readonly number[]
   readonly size: number
+  /** A promise of the answer, once it was given out a second time: the same one serves everybody. */
+  promise: Promise<object> | undefined
   /** What it stands on in memory: see `Standing`. */
   partition: number
   written: number
@@ -80,7 +82,7 @@ export class HeldAnswers {
     rest: Pick<Held, 'tag' | 'answer' | 'dates' | 'times' | 'size'>,
   ): void {
     if (rest.size > MOST_TEXT / 2) return
-    const held = { operation, ...rest, partition: -1, written: 0, until: 0 }
+    const held = { operation, ...rest, promise: undefined, partition: -1, written: 0, until: 0 }
     this.#standing?.ground(held)
     this.#insert(key, held)
   }
