@@ -10,7 +10,7 @@ const TICK_MS = 20
 const IDLE_TICKS = 50
 
 /** So many calls are told in one turn of the loop at the most: whoever else waits for the loop comes in between. */
-const PORTION = 128
+const PORTION = 32
 
 /** Bytes that leave with one write without being copied twice. */
 const ROOM = 256 * 1_024

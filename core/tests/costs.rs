@@ -349,5 +349,7 @@ fn memory() {
     let get = count(&|| drop(call(Operation::GetSession, &id, Some(&tag))));
     let create = count(&|| drop(call(Operation::CreateSession, "\"v\"", Some(DATA))));
     println!("memory: get {get}, create {create}");
-    assert!(get <= 4 && create <= 40, "get {get}, create {create}");
+    // Four of a creation are the boxes of its record, a new user's index and feed, and a partition's first deadlines: they
+    // keep the table of keys small (`memory/value.rs`).
+    assert!(get <= 4 && create <= 43, "get {get}, create {create}");
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::line::Line;
 use super::plain::{self, Held, Plain, Stream};
 use super::shelf::{Shelf, Slot, wrong_kind};
 use super::value::Value;
@@ -112,7 +111,7 @@ impl Shelf {
     }
 
     fn line(&mut self, key: Key, command: LineCommand, now: Timestamp) -> Data {
-        let slot = self.open(key.clone(), || Value::Line(Line::default()), now);
+        let slot = self.open(key.clone(), || Value::Line(Box::default()), now);
         let Value::Line(line) = &mut slot.value else { return Data::Fault(Fault::WrongKind) };
         let data = line.apply(command, now);
         if line.is_empty() {

@@ -1,6 +1,7 @@
 //! The backend in this process: a lock per partition, everything ready at once but what waits.
 
 mod commands;
+mod fields;
 mod line;
 mod plain;
 mod shelf;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::plain::Plain;
-use super::value::{FeedLog, Index, Record, Value};
+use super::value::{Index, Record, Value};
 use crate::backend::Awaited;
 use crate::clock::Timestamp;
 use crate::command::Data;
@@ -76,7 +76,7 @@ impl Shelf {
         if let Some((key, _)) = &noted
             && let Some(Slot { value: Value::Noted(replies), .. }) = self.slot(key, now)
         {
-            return Ok(Outcome::Committed(replies.clone()));
+            return Ok(Outcome::Committed((**replies).clone()));
         }
         if let Some(refused) = txn.checks.iter().position(|check| !self.holds(check, now)) {
             let seen = txn.witness.iter().map(|query| self.answer(query, now)).collect::<Result<_>>()?;
@@ -91,7 +91,7 @@ impl Shelf {
             replies.push(self.answer(query, now)?);
         }
         if let Some((key, until)) = noted {
-            self.insert(key, Value::Noted(replies.clone()), Until::At(until));
+            self.insert(key, Value::Noted(Box::new(replies.clone())), Until::At(until));
         }
         Ok(Outcome::Committed(replies))
     }
@@ -200,14 +200,14 @@ impl Shelf {
     }
 
     fn record_mut(&mut self, key: Key, now: Timestamp) -> Result<&mut Record> {
-        match &mut self.open(key, || Value::Record(Record::default()), now).value {
+        match &mut self.open(key, || Value::Record(Box::default()), now).value {
             Value::Record(record) => Ok(record),
             _ => Err(wrong_kind()),
         }
     }
 
     fn index_mut(&mut self, key: Key, now: Timestamp) -> Result<&mut Index> {
-        match &mut self.open(key, || Value::Index(Index::default()), now).value {
+        match &mut self.open(key, || Value::Index(Box::default()), now).value {
             Value::Index(index) => Ok(index),
             _ => Err(wrong_kind()),
         }
@@ -228,7 +228,7 @@ impl Shelf {
                     Until::At(at) => Until::At(at.max(now.plus_ms(1))),
                     Until::Never => Until::Never,
                 };
-                self.insert(key, Value::Record(Record::opened()), until);
+                self.insert(key, Value::Record(Box::new(Record::opened())), until);
             }
             Effect::Put { key, field, text } => {
                 self.record_mut(key, now)?.fields.insert(field, text);
@@ -296,8 +296,8 @@ impl Shelf {
     /// Takes fields out of a record; it goes when nothing is left of it. Gives those that were there.
     fn take(&mut self, key: Key, fields: &[Name], now: Timestamp) -> Result<Vec<(Name, Arc<str>)>> {
         let record = self.record_mut(key.clone(), now)?;
-        let taken = fields.iter().filter_map(|field| record.fields.remove_entry(field)).collect();
-        record.give_room_back();
+        let taken = fields.iter().filter_map(|field| record.fields.remove(field)).collect();
+        record.fields.give_room_back();
         if record.is_gone() {
             self.slots.remove(&key);
         }
@@ -333,7 +333,7 @@ impl Shelf {
         if is_new {
             self.due.push(Reverse((feed.until, feed.key.clone())));
         }
-        let slot = self.open(feed.key, || Value::Feed(FeedLog::default()), now);
+        let slot = self.open(feed.key, || Value::Feed(Box::default()), now);
         slot.until = Until::At(feed.until);
         match &mut slot.value {
             Value::Feed(log) => log.append(origin, position, text, feed.keep, now),
@@ -365,7 +365,7 @@ impl Shelf {
                 Reply::Record(record.fields(fields, until))
             }
             (Query::Record { fields, .. }, None) => Reply::Record(Fields::absent(fields.len(), until)),
-            (Query::Names { .. }, Some(Value::Record(record))) => Reply::Members(record.names()),
+            (Query::Names { .. }, Some(Value::Record(record))) => Reply::Members(record.fields.names()),
             (Query::Members { descending, skip, limit, .. }, Some(Value::Index(index))) => {
                 Reply::Members(index.members(*descending, *skip, *limit))
             }

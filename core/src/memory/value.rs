@@ -13,25 +13,23 @@ use crate::id::Mark;
 use crate::key::Name;
 use crate::txn::{Between, Entry, Few, Fields, Log, Position, REMEMBERED, Reply, Until};
 
-/// How many fields' room a record may have for each field that it has.
-const ROOMY: usize = 4;
-
-/// A key's content.
+/// A key's content. Boxed: a table of keys has room for twice as many as there are, and the largest content would be the
+/// measure of each.
 #[derive(Debug)]
 pub(super) enum Value {
-    Record(Record),
-    Index(Index),
-    Feed(FeedLog),
-    Plain(Plain),
-    Line(Line),
+    Record(Box<Record>),
+    Index(Box<Index>),
+    Feed(Box<FeedLog>),
+    Plain(Box<Plain>),
+    Line(Box<Line>),
     /// What a noted write was answered.
-    Noted(Few<Reply>),
+    Noted(Box<Few<Reply>>),
 }
 
 /// Named texts with a log beside them.
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    pub fields: HashMap<Name, Arc<str>>,
+    pub fields: super::fields::Fields,
     /// Entries, with the marks of the writes that appended them.
     log: VecDeque<(Option<Mark>, Arc<str>)>,
     /// Entries that the log has dropped.
@@ -51,13 +49,6 @@ impl Record {
         !self.opened && self.fields.is_empty() && self.log.is_empty() && self.trimmed == 0
     }
 
-    /// Gives back the room of fields that have gone, once most have.
-    pub fn give_room_back(&mut self) {
-        if self.fields.capacity() > ROOMY * self.fields.len() {
-            self.fields.shrink_to_fit();
-        }
-    }
-
     /// The position of the first entry that the write of this mark appended; any write, where none is given.
     pub fn first_of(&self, mark: Option<Mark>) -> Option<u64> {
         if mark.is_none() {
@@ -70,6 +61,10 @@ impl Record {
     }
 
     pub fn append(&mut self, mark: Option<Mark>, text: Arc<str>, keep: u64) -> u64 {
+        // The first room of its own would be for four, and most logs begin with one entry and stay there for long.
+        if self.log.capacity() == 0 {
+            self.log.reserve_exact(1);
+        }
         self.log.push_back((mark, text));
         while self.log.len() as u64 > keep {
             self.log.pop_front();
@@ -93,12 +88,6 @@ impl Record {
         while self.trimmed + 1 < below && self.log.pop_front().is_some() {
             self.trimmed += 1;
         }
-    }
-
-    pub fn names(&self) -> Vec<Name> {
-        let mut names: Vec<Name> = self.fields.keys().cloned().collect();
-        names.sort_unstable();
-        names
     }
 
     pub fn log(&self, after: u64, limit: u64) -> Log {

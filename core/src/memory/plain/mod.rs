@@ -29,7 +29,7 @@ pub(super) enum Plain {
 
 /// A key's value and when it goes.
 pub(super) struct Held {
-    pub plain: Plain,
+    pub plain: Box<Plain>,
     pub until: Until,
 }
 
@@ -240,7 +240,7 @@ pub(super) fn write(held: &mut Option<Held>, command: Command, now: Timestamp) -
 
 /// The key's value, made when there is none.
 fn plain(held: &mut Option<Held>, fresh: impl FnOnce() -> Plain) -> &mut Plain {
-    &mut held.get_or_insert_with(|| Held { plain: fresh(), until: Until::Never }).plain
+    &mut held.get_or_insert_with(|| Held { plain: Box::new(fresh()), until: Until::Never }).plain
 }
 
 fn expire(held: &mut Option<Held>, until: Until, now: Timestamp) -> Data {
@@ -256,7 +256,7 @@ fn set(held: &mut Option<Held>, value: Bytes, until: Until, when: When) -> Data 
     if (when == When::Absent && held.is_some()) || (when == When::Present && held.is_none()) {
         return Data::Nil;
     }
-    *held = Some(Held { plain: Plain::Text(value), until });
+    *held = Some(Held { plain: Box::new(Plain::Text(value)), until });
     Data::Int(1)
 }
 
@@ -275,7 +275,7 @@ fn increased(text: Option<&Bytes>, by: i64) -> Result<i64, Data> {
 }
 
 fn increase(held: &mut Option<Held>, by: i64) -> Data {
-    let before = match held.as_ref().map(|held| &held.plain) {
+    let before = match held.as_ref().map(|held| &*held.plain) {
         None => None,
         Some(Plain::Text(text)) => Some(text),
         Some(_) => return WRONG,

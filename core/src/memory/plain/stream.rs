@@ -58,9 +58,9 @@ pub(super) fn write(held: &mut Option<Held>, streaming: Streaming, now: Timestam
             _ => NO_STREAM,
         };
     }
-    let fresh = || Held { plain: Plain::Stream(Stream::default()), until: Until::Never };
+    let fresh = || Held { plain: Box::new(Plain::Stream(Stream::default())), until: Until::Never };
     let is_new = held.is_none();
-    let answer = match &mut held.get_or_insert_with(fresh).plain {
+    let answer = match &mut *held.get_or_insert_with(fresh).plain {
         Plain::Stream(stream) => stream.write(streaming, now),
         _ => WRONG,
     };
