@@ -74,8 +74,8 @@ describe('calls under way together', () => {
     })
     await Promise.all(calls)
     turns.end()
-    // A portion of 128 by what came and one of the rest, one by the tick, and at the end halves of what is left. Half of all is 1,000.
-    expect(Math.max(...told.values())).toBeLessThan(5 * 128)
+    // A portion of 32 by what came and one of the rest, one by the tick, and at the end halves of what is left. Half of all is 1,000.
+    expect(Math.max(...told.values())).toBeLessThan(5 * 32)
     expect([...told.values()].reduce((sum, count) => sum + count)).toBe(2_000)
   })
 
