@@ -247,10 +247,11 @@ impl Breaker {
     pub fn standing(&self) -> Standing {
         let local = self.clock.now().0;
         let mut inner = self.lock();
-        let now = inner.now(local);
         if self.shared(&inner).is_none() || inner.is_alone() {
+            let now = inner.now(local);
             self.happen(&mut inner, Event::Tick, now, &Note::default());
         }
+        let now = inner.present(local);
         let (span, mut state) = (inner.policy.span, inner.state.clone());
         if self.votes(&inner, state.generation) {
             inner.ballot.show(&mut state);

@@ -101,6 +101,12 @@ impl Inner {
         local.saturating_add_signed(self.offset)
     }
 
+    /// The same as the machine takes it: never before the latest time that was seen. The store's time is an estimate, made
+    /// anew with each answer, and may seem to go back by a few ms.
+    pub fn present(&self, local: u64) -> u64 {
+        self.now(local).max(self.state.at)
+    }
+
     /// The store could not be reached last time.
     pub fn is_away(&self) -> bool {
         self.unheard > 0
@@ -125,8 +131,7 @@ impl Inner {
 
     /// Whether only the store can say what happens to a call now.
     pub fn must_ask(&self, local: u64) -> bool {
-        // As the machine takes it: never before the latest time that was seen.
-        let now = self.now(local).max(self.state.at);
+        let now = self.present(local);
         let over = self.state.until.is_some_and(|until| until <= now);
         self.is_stale(local) || self.state.mode == Mode::HalfOpen || over
     }

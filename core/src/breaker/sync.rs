@@ -105,12 +105,18 @@ impl Breaker {
     /// Gives an order, to all processes that share the breaker. With the store away it holds here, and is carried
     /// when the store is back.
     pub async fn command(&self, event: Event, note: Note, deadline: Timestamp) {
-        let (shared, was_away) = {
+        let (shared, was_away, has_news) = {
             let inner = self.lock();
-            (self.shared(&inner).cloned(), inner.is_away())
+            (self.shared(&inner).cloned(), inner.is_away(), !inner.log.is_empty())
         };
-        // What went on here while the store was away comes first.
-        let is_back = !was_away || self.sync(deadline).await.is_ok();
+        // What went on here comes first: an order that overtook it would begin a generation in which it does not count any
+        // more, and an opening that callers saw would be in no history.
+        let mut is_back = true;
+        if was_away {
+            is_back = self.sync(deadline).await.is_ok();
+        } else if has_news {
+            self.carried(deadline).await;
+        }
         if let Some(store) = shared
             && is_back
             && self.decide(&*store, event, &note, None, deadline).await.is_ok()
