@@ -11,21 +11,21 @@ const FEW: usize = 8;
 /// How many fields' room there may be for each field that is left.
 const ROOMY: usize = 4;
 
-/// Named texts.
+/// Texts by their names.
 #[derive(Debug)]
-pub(super) enum Fields {
+pub(super) enum FieldMap {
     /// At most [`FEW`], in no order.
     Few(Vec<(Name, Arc<str>)>),
     Many(HashMap<Name, Arc<str>>),
 }
 
-impl Default for Fields {
+impl Default for FieldMap {
     fn default() -> Self {
         Self::Few(Vec::new())
     }
 }
 
-impl Fields {
+impl FieldMap {
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Few(list) => list.is_empty(),
@@ -72,10 +72,10 @@ impl Fields {
     /// Gives back the room of fields that have gone, once most have.
     pub fn give_room_back(&mut self) {
         match self {
-            Self::Few(list) => list.shrink_to_fit(),
+            Self::Few(list) if list.capacity() > ROOMY * list.len() => list.shrink_to_fit(),
             Self::Many(map) if map.len() <= FEW / 2 => *self = Self::Few(map.drain().collect()),
             Self::Many(map) if map.capacity() > ROOMY * map.len() => map.shrink_to_fit(),
-            Self::Many(_) => {}
+            _ => {}
         }
     }
 
@@ -93,12 +93,12 @@ impl Fields {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{FEW, Fields};
+    use super::{FEW, FieldMap};
     use crate::key::Name;
 
     #[test]
     fn few_and_many_are_the_same_from_outside() {
-        let (mut fields, mut model) = (Fields::default(), BTreeMap::new());
+        let (mut fields, mut model) = (FieldMap::default(), BTreeMap::new());
         let mut state = 1_u32;
         let mut next = |below: u32| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -120,15 +120,15 @@ mod tests {
             assert_eq!(fields.get(&name).map(|text| text.to_string()), model.get(&name).cloned());
             assert_eq!(fields.names(), model.keys().cloned().collect::<Vec<_>>());
             assert_eq!(fields.is_empty(), model.is_empty());
-            kinds[usize::from(matches!(fields, Fields::Many(_)))] = true;
+            kinds[usize::from(matches!(fields, FieldMap::Many(_)))] = true;
         }
         assert_eq!(kinds, [true; 2]);
     }
 
     #[test]
     fn one_field_takes_the_room_of_one() {
-        let mut fields = Fields::default();
+        let mut fields = FieldMap::default();
         fields.insert("s".into(), "text".into());
-        assert!(matches!(&fields, Fields::Few(list) if list.capacity() == 1));
+        assert!(matches!(&fields, FieldMap::Few(list) if list.capacity() == 1));
     }
 }

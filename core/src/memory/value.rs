@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::fields::FieldMap;
 use super::line::Line;
 use super::plain::Plain;
 use crate::clock::Timestamp;
@@ -13,8 +14,8 @@ use crate::id::Mark;
 use crate::key::Name;
 use crate::txn::{Between, Entry, Few, Fields, Log, Position, REMEMBERED, Reply, Until};
 
-/// A key's content. Boxed: a table of keys has room for twice as many as there are, and the largest content would be the
-/// measure of each.
+/// A key's content. Boxed: a table of keys has room for up to twice as many as there are, and the largest content would be
+/// the measure of each.
 #[derive(Debug)]
 pub(super) enum Value {
     Record(Box<Record>),
@@ -29,7 +30,7 @@ pub(super) enum Value {
 /// Named texts with a log beside them.
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    pub fields: super::fields::Fields,
+    pub fields: FieldMap,
     /// Entries, with the marks of the writes that appended them.
     log: VecDeque<(Option<Mark>, Arc<str>)>,
     /// Entries that the log has dropped.
